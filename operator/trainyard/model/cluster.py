@@ -1,0 +1,187 @@
+"""What the scheduler sees and what it answers: the cluster as a whole, the gangs that want to open, grants and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from trainyard.api.reasons import Reason
+from trainyard.model.views import (
+    ClaimView,
+    Instant,
+    Key,
+    NamespaceView,
+    NodeTerms,
+    NodeView,
+    PriorityClassView,
+    QuotaView,
+    Resources,
+    Toleration,
+    VolumeView,
+)
+
+
+class Placement(StrEnum):
+    """Who chooses the nodes."""
+
+    BUILTIN = "Builtin"
+    DELEGATED = "Delegated"
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRequest:
+    """One role of a gang that wants to run, as far as placing it needs."""
+
+    name: str
+    replicas: int
+    first_rank: int
+    resources: Resources
+    """Of one pod, as the dry run told (defaults, overhead and webhooks included)."""
+    accelerator: str = ""
+    """Resource name, empty for a role without GPUs."""
+    gpus: int = 0
+    node_selector: tuple[tuple[str, str], ...] = ()
+    terms: NodeTerms = ()
+    """Required node affinity; one term must hold."""
+    tolerations: tuple[Toleration, ...] = ()
+    host_ports: tuple[int, ...] = ()
+    spread_hosts: bool = False
+    """At most one pod of the role on a node (host ports, or a required self anti-affinity by hostname)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GangRequest:
+    """A job that wants to open its next attempt. Produced by the job's planner, consumed by the scheduler."""
+
+    key: Key
+    uid: str
+    attempt: int
+    spec_hash: str
+    queued: Instant
+    """Age in the queue: the job's creation."""
+    roles: tuple[RoleRequest, ...]
+    placement: Placement = Placement.BUILTIN
+    priority_class: str = ""
+    required_level: str = ""
+    preferred_level: str = ""
+    claim: str = ""
+    """Name of the checkpoint claim that exists or must exist; empty without a volume."""
+    claim_created: bool = False
+    """The claim is made by the operator from the job's template: its absence is no obstacle."""
+    directory: str = ""
+    """Exclusive checkpoint directory on that claim."""
+    avoid: frozenset[str] = frozenset()
+    """Nodes blamed for earlier failures of this job."""
+    keep: Mapping[int, str] = field(default_factory=dict)
+    """Rank → node of the healthy ranks of the last attempt: they stay where they are if they can."""
+    held_until: Instant = 0.0
+    """Until then only jobs ahead of this one may take the nodes in `keep`."""
+    not_before: Instant = 0.0
+    """Backoff: no grant before this instant."""
+    rolled_back: bool = False
+    """Its last attempt was rolled back at its start."""
+    duration_bound: float | None = None
+    """activeDeadlineSeconds: it cannot run longer than this."""
+
+    @property
+    def size(self) -> int:
+        return sum(r.replicas for r in self.roles)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """This job may open this attempt on these nodes; reserved until committed or dropped."""
+
+    key: Key
+    uid: str
+    attempt: int
+    spec_hash: str
+    nodes: tuple[str, ...]
+    """By rank; empty strings where the placement is Delegated."""
+    at: Instant
+    """Lapses 30 s later."""
+    placement: Placement = Placement.BUILTIN
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a job waits: typed, with numbers and the next command to type."""
+
+    key: Key
+    uid: str
+    reason: Reason
+    message: str
+    until: Instant | None = None
+    """When it is judged again even if nothing changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Room that is spoken for but not yet seen as a bound pod: a grant, or an open record's rank without a bound pod."""
+
+    job_uid: str
+    node: str
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True)
+class HeldDirectory:
+    """A checkpoint directory that a job with an open attempt writes to."""
+
+    namespace: str
+    claim: str
+    directory: str
+    job: str
+    job_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSnapshot:
+    """Everything the scheduler may know. `usage` is kept incrementally by the store: bound pods, terminating pods until gone, nominated pods."""
+
+    nodes: Mapping[str, NodeView]
+    usage: Mapping[str, Mapping[str, int]]
+    """Node name → resource → amount used by pods that are there or nominated there. Includes `pods` (their number)."""
+    reservations: tuple[Reservation, ...] = ()
+    quotas: Mapping[str, tuple[QuotaView, ...]] = field(default_factory=dict)
+    """By namespace."""
+    claims: Mapping[Key, ClaimView] = field(default_factory=dict)
+    volumes: Mapping[str, VolumeView] = field(default_factory=dict)
+    priority_classes: Mapping[str, PriorityClassView] = field(default_factory=dict)
+    namespaces: Mapping[str, NamespaceView] = field(default_factory=dict)
+    directories: tuple[HeldDirectory, ...] = ()
+    foreign: Mapping[str, int] = field(default_factory=dict)
+    """Node name → number of pods that ask for accelerators there and are not ours."""
+    partly_bound: tuple[Key, ...] = ()
+    """Jobs of placement Delegated whose open gang is partly bound."""
+    host_ports: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """Node name → host ports in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulingPolicy:
+    """Settings of the scheduler."""
+
+    levels: tuple[tuple[str, str], ...] = (
+        ("block", "topology.trainyard.dev/block"),
+        ("rack", "topology.trainyard.dev/rack"),
+        ("host", "kubernetes.io/hostname"),
+    )
+    """Topology levels from the widest to the narrowest, each with its node label."""
+    owned_nodes: tuple[tuple[str, str], ...] = ()
+    """Labels of the nodes that this operator places on; empty: all."""
+    backfill_bound: float = 3600.0
+    """Seconds by which smaller jobs may at most delay a waiting one."""
+    device_backed: frozenset[str] = frozenset()
+    """Accelerators that are served by DRA and do not show in a node's status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One round of the scheduler: in order of the queue."""
+
+    grants: tuple[Grant, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    shared_nodes: tuple[str, ...] = ()
+    """Nodes we own on which foreign accelerator pods run (at most 20 named)."""

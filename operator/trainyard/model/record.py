@@ -1,0 +1,150 @@
+"""The record of an opened attempt: who is a member, on which node, in which role. Immutable; what it says is never guessed.
+
+Membership is read from here and from nowhere else. Stored gzipped in a ConfigMap's `binaryData`, because 10,000 ranks of
+long node names exceed a ConfigMap's 1 MiB as JSON.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from trainyard.model.views import Resources
+
+RECORD_KEY = "record.json.gz"
+"""Key in `binaryData`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRole:
+    name: str
+    replicas: int
+    completes: bool
+    trainer: str
+    """Name of the trainer container."""
+    framework: str
+    gpus: int
+    """Per pod."""
+    processes: int
+    """Per pod."""
+    resources: Resources = ()
+    """What one pod really asks for, as the dry run told."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDraft:
+    """A record before it is stored: everything but what the API server adds."""
+
+    job_uid: str
+    attempt: int
+    roles: tuple[RecordRole, ...]
+    nodes: tuple[str, ...]
+    """By rank; empty strings where the cluster's scheduler chooses (Delegated)."""
+    spec_hash: str
+    build: str
+    """The operator's build that opened it."""
+    restarts: int = 0
+    """`restarts.total` when it was opened; told to the trainers."""
+    dead: tuple[str, ...] = ()
+    """Names of pods of earlier attempts that were dead when this one opened: the only ones that may overlap with it."""
+
+    @property
+    def size(self) -> int:
+        return sum(role.replicas for role in self.roles)
+
+    def locate(self, rank: int) -> tuple[RecordRole, int]:
+        """The role and the replica index of a rank. Raises IndexError outside the gang."""
+        for role in self.roles:
+            if rank < role.replicas:
+                return role, rank
+            rank -= role.replicas
+        raise IndexError(rank)
+
+    def first_rank(self, name: str) -> int:
+        """Rank of a role's replica 0. Raises KeyError for an unknown role."""
+        offset = 0
+        for role in self.roles:
+            if role.name == name:
+                return offset
+            offset += role.replicas
+        raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Record(RecordDraft):
+    """A record as read back from the API server; pods are rendered from nothing else."""
+
+    name: str = ""
+    uid: str = ""
+    created: float = 0.0
+    """creationTimestamp: the attempt's opening instant."""
+    deleting: bool = False
+
+    def incarnation(self, rank: int) -> int:
+        """The attempt whose pod stands at this rank. Every pod of an attempt is of its own incarnation today."""
+        if not 0 <= rank < self.size:
+            raise IndexError(rank)
+        return self.attempt
+
+
+def encode_record(draft: RecordDraft) -> bytes:
+    """Bytes for `binaryData[RECORD_KEY]`; the same draft gives the same bytes."""
+    data = {
+        "jobUid": draft.job_uid,
+        "attempt": draft.attempt,
+        "roles": [
+            {
+                "name": r.name,
+                "replicas": r.replicas,
+                "completes": r.completes,
+                "trainer": r.trainer,
+                "framework": r.framework,
+                "gpus": r.gpus,
+                "processes": r.processes,
+                "resources": dict(r.resources),
+            }
+            for r in draft.roles
+        ],
+        "nodes": list(draft.nodes),
+        "specHash": draft.spec_hash,
+        "build": draft.build,
+        "restarts": draft.restarts,
+        "dead": list(draft.dead),
+    }
+    return gzip.compress(json.dumps(data, separators=(",", ":"), sort_keys=True).encode(), mtime=0)
+
+
+def decode_record(data: bytes, *, name: str, uid: str, created: float, deleting: bool = False) -> Record:
+    """Inverse of `encode_record`, with what the API server added. Raises ValueError on anything else."""
+    try:
+        raw: dict[str, Any] = json.loads(gzip.decompress(data))
+        return Record(
+            job_uid=raw["jobUid"],
+            attempt=raw["attempt"],
+            roles=tuple(
+                RecordRole(
+                    r["name"],
+                    r["replicas"],
+                    r["completes"],
+                    r["trainer"],
+                    r["framework"],
+                    r["gpus"],
+                    r["processes"],
+                    tuple(sorted((k, v) for k, v in r["resources"].items())),
+                )
+                for r in raw["roles"]
+            ),
+            nodes=tuple(raw["nodes"]),
+            spec_hash=raw["specHash"],
+            build=raw["build"],
+            restarts=raw["restarts"],
+            dead=tuple(raw["dead"]),
+            name=name,
+            uid=uid,
+            created=created,
+            deleting=deleting,
+        )
+    except (OSError, EOFError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"record {name} is not readable: {error!r}") from error
