@@ -1,7 +1,7 @@
-"""The record of an opened attempt: who is a member, on which node, in which role. Immutable; what it says is never guessed.
+"""The record of an opened attempt: who is a member, on which node, in which role. Immutable, and never guessed.
 
-Membership is read from here and from nowhere else. Stored gzipped in a ConfigMap's `binaryData`, because 10,000 ranks of
-long node names exceed a ConfigMap's 1 MiB as JSON.
+Membership is read from here and from nowhere else. Stored gzipped in a ConfigMap's `binaryData`, because 10,000 ranks
+of long node names exceed a ConfigMap's 1 MiB as JSON.
 """
 
 from __future__ import annotations

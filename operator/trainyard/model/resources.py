@@ -49,7 +49,7 @@ def parse_quantity(text: str | int | float) -> Decimal:
 
 @lru_cache(maxsize=4096)
 def amount(name: str, text: str | int | float) -> int:
-    """A quantity in the unit this package counts in: thousandths for `cpu`, whole base units otherwise, rounded up as the scheduler does."""
+    """A quantity as this package counts: thousandths for `cpu`, whole base units otherwise; rounded up."""
     value = parse_quantity(text) * (1000 if name == "cpu" or name.endswith(".cpu") else 1)
     return int(value.to_integral_value(rounding="ROUND_CEILING"))
 
@@ -82,7 +82,7 @@ def scale(vector: Resources, factor: int) -> Resources:
 
 
 def format_amount(name: str, value: int) -> str:
-    """An amount for people: cores for cpu, the largest fitting binary unit for memory-like sizes, a plain number otherwise."""
+    """An amount for people: cores for cpu, the largest fitting binary unit for sizes, else a plain number."""
     if name == "cpu" or name.endswith(".cpu"):
         return f"{value / 1000:g}"
     if "memory" in name or "storage" in name:
