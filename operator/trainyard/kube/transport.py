@@ -1,0 +1,223 @@
+"""One request out, one answer back: connections, time limits, and the few repeats that are always safe.
+
+Reads are repeated after lost answers and 5xx. Any request is repeated after 429 (the server says that it did not
+execute it) and once after 401 with fresh credentials (authentication comes before execution). A write is never
+repeated otherwise: whether it happened is for the caller to find out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import aiohttp
+from yarl import URL
+
+from trainyard.kube.clock import ServerClock, steady
+from trainyard.kube.credentials import Credentials, CredentialSource
+from trainyard.kube.errors import (
+    ApiError,
+    ServerError,
+    Silent,
+    TooManyRequests,
+    Unauthorized,
+    Unreachable,
+    error_from_answer,
+)
+from trainyard.version import VERSION
+
+CONNECT_TIMEOUT = 10.0
+KEEPALIVE = 30.0
+READ_ATTEMPTS = 4
+THROTTLED_ATTEMPTS = 8
+LONGEST_RETRY_AFTER = 60.0  # told to wait longer than this, the caller decides
+FIRST_BACKOFF, LAST_BACKOFF = 0.2, 5.0
+
+Fence = Callable[[], float | None]
+"""Called just before a write is sent: raises Fenced, or returns the seconds the request may take (None: no limit)."""
+
+
+class Observer(Protocol):
+    """Hears of every answered or failed request; `code` is the HTTP status or an exception's name."""
+
+    def request(self, verb: str, resource: str, code: str, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be sent; `verb` is the API's verb (get, list, watch, create, …), which metrics go by."""
+
+    method: str
+    path: str
+    verb: str
+    resource: str
+    query: str = ""
+    body: bytes | None = None
+    content_type: str = "application/json"
+    accept: str = "application/json"
+
+    @property
+    def is_read(self) -> bool:
+        return self.method == "GET"
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Transport:
+    """Owns the session. Ordinary requests share `limit` slots; watches have connections of their own."""
+
+    def __init__(
+        self, source: CredentialSource, *, limit: int, clock: ServerClock, observer: Observer | None = None
+    ) -> None:
+        self.clock = clock
+        self._source = source
+        self._observer = observer
+        self._slots = asyncio.Semaphore(limit)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close all connections; a later request would open them again."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, request: Request, *, within: float, fence: Fence | None = None) -> bytes:
+        """The answer's body, or the error that stands for it. `within` bounds each attempt."""
+        failed = throttled = 0
+        reloaded = False
+        while True:
+            credentials = await self._source.current()
+            try:
+                return await self._attempt(request, credentials, within, None if request.is_read else fence)
+            except Unauthorized:
+                if reloaded or not await self._source.refused(credentials):
+                    raise
+                reloaded = True
+            except TooManyRequests as error:
+                throttled += 1
+                await _pause_or_raise(error, throttled, THROTTLED_ATTEMPTS)
+            except (ServerError, Unreachable) as error:
+                failed += 1
+                await _pause_or_raise(error, failed, READ_ATTEMPTS if request.is_read else 1)
+
+    async def _attempt(self, request: Request, credentials: Credentials, within: float, fence: Fence | None) -> bytes:
+        async with self._slots:
+            # The last check before the bytes leave: waiting for a slot or a token may have taken any time.
+            left = fence() if fence else None
+            if left is not None:
+                within = min(within, left)
+                request = replace(request, query=_also(request.query, f"timeout={max(1, int(within * 1000))}ms"))
+            limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+            with _told(self._observer, request):
+                async with self._exchange(request, credentials, limits, within) as response:
+                    return await response.read()
+
+    @asynccontextmanager
+    async def stream(self, request: Request, *, silence: float) -> AsyncIterator[aiohttp.StreamReader]:
+        """An answer to be read as it comes; `silence` seconds without a byte end it with Silent."""
+        credentials = await self._source.current()
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=silence)
+        with _told(self._observer, request):
+            try:
+                async with self._exchange(request, credentials, limits, None) as response:
+                    yield response.content
+            except Unauthorized:
+                await self._source.refused(credentials)  # the caller's next attempt finds fresh ones
+                raise
+
+    @asynccontextmanager
+    async def _exchange(
+        self, request: Request, credentials: Credentials, limits: aiohttp.ClientTimeout, total: float | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send, learn the server's time, and turn refusals and faults of the connection into errors of ours."""
+        url = f"{credentials.server}{request.path}"
+        headers = {**credentials.headers, "Accept": request.accept}
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
+        sent = steady()
+        try:
+            async with (
+                asyncio.timeout(total),
+                self._open_session().request(
+                    request.method,
+                    URL(f"{url}?{request.query}" if request.query else url, encoded=True),
+                    data=request.body,
+                    headers=headers,
+                    ssl=credentials.tls,
+                    server_hostname=credentials.server_name,
+                    proxy=credentials.proxy,
+                    timeout=limits,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                self.clock.observe(response.headers.get("Date"), sent, steady())
+                if response.status >= 300:
+                    retry_after = _seconds(response.headers.get("Retry-After"))
+                    raise error_from_answer(response.status, await response.read(), retry_after)
+                yield response
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise Unreachable(f"{request}: {_why(error)}", ambiguous=False) from error
+        except TimeoutError as error:
+            raise Silent(f"{request}: nothing came for {steady() - sent:.1f} s", ambiguous=True) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"{request}: {_why(error)}", ambiguous=True) from error
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # Compression would cost both sides more processor time than the network between them costs.
+                headers={"User-Agent": f"trainyard/{VERSION}", "Accept-Encoding": "identity"},
+            )
+        return self._session
+
+
+def backoff(failures: int, first: float = FIRST_BACKOFF, last: float = LAST_BACKOFF) -> float:
+    """How long to wait after so many failures in a row: doubling, bounded, and jittered by half."""
+    return float(min(last, first * 2 ** min(failures - 1, 16)) * random.uniform(0.5, 1.0))
+
+
+async def _pause_or_raise(error: ApiError | Unreachable, failures: int, attempts: int) -> None:
+    asked = error.retry_after if isinstance(error, ApiError) else None
+    if failures >= attempts or (asked or 0.0) > LONGEST_RETRY_AFTER:
+        raise error
+    await asyncio.sleep(backoff(failures) if asked is None else asked * random.uniform(1.0, 1.2))
+
+
+@contextmanager
+def _told(observer: Observer | None, request: Request) -> Iterator[None]:
+    """Tell the observer how it went, whatever happens."""
+    started, code = steady(), "200"
+    try:
+        yield
+    except ApiError as error:
+        code = str(error.status)
+        raise
+    except Exception as error:
+        code = type(error).__name__
+        raise
+    except BaseException:  # the caller lost interest
+        code = "cancelled"
+        raise
+    finally:
+        if observer is not None:
+            observer.request(request.verb, request.resource, code, steady() - started)
+
+
+def _also(query: str, more: str) -> str:
+    return f"{query}&{more}" if query else more
+
+
+def _seconds(header: str | None) -> float | None:
+    """`Retry-After` in seconds; its other form, a date, is not used by API servers and counts as absent."""
+    return float(header) if header and header.isascii() and header.isdigit() else None
+
+
+def _why(error: BaseException) -> str:
+    return str(error) or type(error).__name__
