@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 
 def parse_instant(text: str) -> float:
-    """Seconds since the epoch of an RFC 3339 time: `2026-01-02T03:04:05Z`, or with microseconds, as the API server writes."""
+    """Seconds since the epoch of an RFC 3339 time: `2026-01-02T03:04:05Z`, or with microseconds."""
     return datetime.fromisoformat(text).timestamp()
 
 

@@ -27,7 +27,7 @@ def container_requests(container: Raw) -> Resources:
 
 def pod_resources(spec: Raw) -> Resources:
     """What the scheduler counts for a pod: the larger of running and starting; pod-level values win; plus overhead."""
-    containers = spec.get("containers") or ()
+    containers: Sequence[Raw] = spec.get("containers") or ()
     if len(containers) == 1:
         total = _requests(containers[0].get("resources"))
     else:
@@ -48,7 +48,7 @@ def node_terms(affinity: Raw | None) -> NodeTerms:
 
 
 def selector_terms(selector: Raw) -> NodeTerms:
-    """A raw NodeSelector. A term that says nothing matches no node and is left out; only such terms: nothing matches."""
+    """A raw NodeSelector. A term that says nothing matches no node and is left out; only such: nothing matches."""
     terms = (_term(raw) for raw in selector.get("nodeSelectorTerms") or ())
     return tuple(term for term in terms if term) or (_NOWHERE,)
 

@@ -131,13 +131,16 @@ class JobStatus:
 
 
 def parse_status(raw: Mapping[str, Any]) -> JobStatus:
-    """Read a status object. Values this build does not know (a newer build's) are dropped, never guessed."""
+    """Read a status object. Words of a newer build are dropped where they only inform.
+
+    Where decisions rest on them (phase, finishing, unsettled episodes) they raise ValueError: never guessed.
+    """
     record = raw.get("attemptRecord")
     finishing = raw.get("finishing")
     streaks = raw.get("streaks") or {}
     restarts = raw.get("restarts") or {}
     return JobStatus(
-        phase=_member(Phase, raw.get("phase")) or Phase.PENDING,
+        phase=_word(Phase, raw.get("phase") or Phase.PENDING),
         reason=_member(Reason, raw.get("reason")),
         ready=raw.get("ready", ""),
         gpus=raw.get("gpus", 0),
@@ -155,7 +158,7 @@ def parse_status(raw: Mapping[str, Any]) -> JobStatus:
             restarts.get("disruption", 0),
             tuple(parse_instant(i) for i in restarts.get("charged") or ()),
         ),
-        episodes=tuple(_parse_episode(e) for e in raw.get("episodes") or ()),
+        episodes=tuple(e for e in map(_parse_episode, raw.get("episodes") or ()) if e is not None),
         conditions=tuple(c for c in map(_parse_condition, raw.get("conditions") or ()) if c is not None),
     )
 
@@ -187,15 +190,19 @@ def render_status(status: JobStatus) -> dict[str, Any]:
     }
 
 
+def _word(kind: type[_E], value: Any) -> _E:
+    return kind(value)
+
+
 def _member(kind: type[_E], value: Any) -> _E | None:
     try:
-        return kind(value)
+        return _word(kind, value)
     except ValueError:
         return None
 
 
 def _parse_finishing(raw: Mapping[str, Any]) -> Finishing:
-    return Finishing(Phase(raw["phase"]), Reason(raw["reason"]), raw.get("message", ""))
+    return Finishing(_word(Phase, raw["phase"]), _word(Reason, raw["reason"]), raw.get("message", ""))
 
 
 def _render_finishing(finishing: Finishing) -> dict[str, Any]:
@@ -219,18 +226,24 @@ def _render_role(role: RoleStatus) -> dict[str, Any]:
     }
 
 
-def _parse_episode(raw: Mapping[str, Any]) -> Episode:
+def _parse_episode(raw: Mapping[str, Any]) -> Episode | None:
+    cause, reason = _member(Cause, raw["cause"]), _member(Reason, raw["reason"])
+    settled = raw.get("settled", True)
+    if cause is None or reason is None:
+        if settled:
+            return None
+        raise ValueError(f"unsettled episode of attempt {raw['attempt']}: {raw['cause']}, {raw['reason']} not known")
     return Episode(
         attempt=raw["attempt"],
         at=parse_instant(raw["at"]),
-        cause=Cause(raw["cause"]),
-        reason=Reason(raw["reason"]),
+        cause=cause,
+        reason=reason,
         rank=raw.get("rank", -1),
         pod=raw.get("pod", ""),
         node=raw.get("node", ""),
         exit_code=raw.get("exitCode"),
         message=raw.get("message", ""),
-        settled=raw.get("settled", True),
+        settled=settled,
         charged=raw.get("charged", False),
     )
 
