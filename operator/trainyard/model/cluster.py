@@ -1,12 +1,12 @@
-"""What the scheduler sees and what it answers: the cluster as a whole, the gangs that want to open, grants and refusals."""
+"""What the scheduler sees and answers: the cluster as a whole, the gangs that want to open, grants and refusals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from trainyard.api.reasons import Reason
+from trainyard.api.types import Placement
 from trainyard.model.views import (
     ClaimView,
     Instant,
@@ -20,13 +20,6 @@ from trainyard.model.views import (
     Toleration,
     VolumeView,
 )
-
-
-class Placement(StrEnum):
-    """Who chooses the nodes."""
-
-    BUILTIN = "Builtin"
-    DELEGATED = "Delegated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +111,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Room that is spoken for but not yet seen as a bound pod: a grant, or an open record's rank without a bound pod."""
+    """Room spoken for but not yet seen as a bound pod: a grant, or an open record's rank without a bound pod."""
 
     job_uid: str
     node: str
@@ -138,11 +131,12 @@ class HeldDirectory:
 
 @dataclass(frozen=True, slots=True)
 class ClusterSnapshot:
-    """Everything the scheduler may know. `usage` is kept incrementally by the store: bound pods, terminating pods until gone, nominated pods."""
+    """Everything the scheduler may know. The store keeps `usage` up to date pod by pod."""
 
     nodes: Mapping[str, NodeView]
     usage: Mapping[str, Mapping[str, int]]
-    """Node name → resource → amount used by pods that are there or nominated there. Includes `pods` (their number)."""
+    """Node name → resource → amount used by pods bound there (terminating ones until they are gone) or nominated there.
+    Includes `pods`, their number."""
     reservations: tuple[Reservation, ...] = ()
     quotas: Mapping[str, tuple[QuotaView, ...]] = field(default_factory=dict)
     """By namespace."""

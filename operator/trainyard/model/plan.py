@@ -1,4 +1,4 @@
-"""The snapshot that one job is planned from, and the plan: what to do about it, as values that can be printed and compared.
+"""The snapshot that one job is planned from, and the plan: what to do, as values that can be printed and compared.
 
 A plan is performed by the executor in the order it is written, and no further than the first step that fails. A step
 carries its own guard where a stale cache could do harm (a live LIST before an attempt opens, a live GET before a job
@@ -28,6 +28,8 @@ class ProbeResult:
     refused_code: int = 0
     """HTTP status of the refusal; 0 where nothing was refused."""
     refused_message: str = ""
+    at: Instant = 0.0
+    """When it was answered; a refusal is asked again after a while."""
     estimated: bool = False
     """Dry run is not served or not allowed here: taken from the template."""
 
@@ -60,13 +62,15 @@ class JobSnapshot:
     foreign_names: frozenset[str] = frozenset()
     """Names of ours under which an object of another owner stands (seen as AlreadyExists)."""
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
-    """Nodes of the records and pods above. A node named there and absent here does not exist."""
+    """Nodes of the records, the pods and the grant above. A node named there and absent here does not exist."""
     grant: Grant | None = None
     refusal: Refusal | None = None
     probe: ProbeResult | None = None
     create_refused: CreateRefusal | None = None
     """How the API server refused a pod of the open attempt."""
     namespace_terminating: bool = False
+    shared_nodes: tuple[str, ...] = ()
+    """Nodes of the open attempt on which accelerator pods of others run."""
     seen: Mapping[str, float] = field(default_factory=dict)
     """Fact (see `Plan.facts`) → seconds for which this leader has seen it without a break, on its monotonic clock."""
 
@@ -95,7 +99,9 @@ class WriteStatus:
     why: str
     """One line for the log: what was decided."""
     require_no_live_pods: bool = False
-    """W8: first a live LIST (no resourceVersion) of the job's pods must show none live, dead ones aside."""
+    """W8: first a live LIST (no resourceVersion) of the job's pods must show none live, those in `dead` aside."""
+    dead: tuple[str, ...] = ()
+    """Names of pods that count as dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ class ProbeRoles:
 
 @dataclass(frozen=True, slots=True)
 class CreateRecord:
-    """W8 first: no hosts ConfigMap, no live pod by a live LIST. The grant counts as used once this is answered."""
+    """W8 first: no hosts ConfigMap, no live pod by a live LIST (`draft.dead` aside). It uses up the grant."""
 
     draft: RecordDraft
 
@@ -127,7 +133,7 @@ class CreateClaim:
 
 @dataclass(frozen=True, slots=True)
 class CreatePods:
-    """Create the pods of these ranks of the open attempt, rendered from its record: slow start, then a bounded window."""
+    """Create the pods of these ranks of the open attempt from its record: slow start, then a bounded window."""
 
     attempt: int
     ranks: tuple[int, ...]

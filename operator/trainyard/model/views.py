@@ -18,7 +18,7 @@ Instant = float
 """Seconds since the epoch on the API server's clock, never on a node's or on ours."""
 
 Resources = tuple[tuple[str, int], ...]
-"""Resource name and amount, sorted by name. `cpu` in thousandths of a core, everything else in its base unit (bytes, pieces)."""
+"""Resource name and amount, sorted by name: `cpu` in thousandths of a core, all else in base units (bytes, pieces)."""
 
 
 class Key(NamedTuple):
@@ -106,7 +106,7 @@ class PodView:
     """What the scheduler counts for it: the larger of init and running containers, plus overhead."""
     priority: int = 0
     failed_version: int = 0
-    """resourceVersion at which this operator first saw it terminal or its trainer exited; 0 while neither. Set by the store."""
+    """resourceVersion at which this operator first saw it terminal or its trainer exited; 0 before. Set by the store."""
     pinned: str = ""
     """The node of a required node affinity on `metadata.name`, where there is exactly one."""
 
