@@ -153,6 +153,7 @@ class Transport:
                     proxy=credentials.proxy,
                     timeout=limits,
                     allow_redirects=False,
+                    middlewares=() if request.is_read else (_sent_once(),),
                 ) as response,
             ):
                 self.clock.observe(response.headers.get("Date"), sent, steady())
@@ -178,7 +179,22 @@ class Transport:
         return self._session
 
 
-def backoff(failures: int, first: float = FIRST_BACKOFF, last: float = LAST_BACKOFF) -> float:
+def _sent_once() -> aiohttp.ClientMiddlewareType:
+    """Keeps aiohttp from repeating a DELETE or PUT by itself when a used connection breaks: a repeated write turns its
+    own success into a Conflict, and would slip past the fence."""
+    sent = False
+
+    async def send(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        nonlocal sent
+        if sent:
+            raise aiohttp.ClientConnectionError("the connection broke before the answer came")
+        sent = True
+        return await handler(request)
+
+    return send
+
+
+def backoff(failures: int, first: float, last: float) -> float:
     """How long to wait after so many failures in a row: doubling, bounded, and jittered by half."""
     return float(min(last, first * 2 ** min(failures - 1, 16)) * random.uniform(0.5, 1.0))
 
@@ -187,7 +203,9 @@ async def _pause_or_raise(error: ApiError | Unreachable, failures: int, attempts
     asked = error.retry_after if isinstance(error, ApiError) else None
     if failures >= attempts or (asked or 0.0) > LONGEST_RETRY_AFTER:
         raise error
-    await asyncio.sleep(backoff(failures) if asked is None else asked * random.uniform(1.0, 1.2))
+    await asyncio.sleep(
+        backoff(failures, FIRST_BACKOFF, LAST_BACKOFF) if asked is None else asked * random.uniform(1.0, 1.2)
+    )
 
 
 @contextmanager
