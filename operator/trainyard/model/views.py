@@ -106,7 +106,7 @@ class PodView:
     """What the scheduler counts for it: the larger of init and running containers, plus overhead."""
     priority: int = 0
     failed_version: int = 0
-    """resourceVersion at which this operator first saw it terminal or its trainer exited; 0 before. Set by the store."""
+    """resourceVersion at which the store first saw it terminal or its trainer exited; 0 before."""
     pinned: str = ""
     """The node of a required node affinity on `metadata.name`, where there is exactly one."""
 

@@ -1,0 +1,83 @@
+"""What has to go: hosts and pods of closed attempts, what a finished job leaves, records that nobody asks for any more.
+
+Deletes only; they come before any create. Of pods only terminal ones are ever kept, to be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trainyard.api.reasons import Cause
+from trainyard.api.types import CleanPods
+from trainyard.model.plan import DeleteHosts, DeletePods, DeleteRecord, PodRef, Step
+from trainyard.model.views import PodPhase, PodView
+from trainyard.planning.situation import Situation
+
+_BROKEN = (Cause.APPLICATION_FAILURE, Cause.DISRUPTION, Cause.START_ROLLED_BACK)
+"""Closes after which a collective has nothing left to save."""
+
+
+def cleanup(now: Situation) -> tuple[Step, ...]:
+    """Deletions that the durable decisions so far call for, hosts first: no late pod of a closed attempt can start."""
+    return (*_hosts(now), *_pods(now), *_records(now))
+
+
+def _over(now: Situation) -> bool:
+    return now.status.finishing is not None or now.status.terminal
+
+
+def _hosts(now: Situation) -> Iterable[Step]:
+    for attempt, hosts in sorted(now.snapshot.hosts.items()):
+        current = now.status.open and attempt == now.status.attempt
+        if hosts.owner_uid == now.job.uid and not hosts.deleting and (not current or _over(now)):
+            yield DeleteHosts(attempt, hosts.name, hosts.uid)
+
+
+def _pods(now: Situation) -> Iterable[Step]:
+    closed = [p for p in now.snapshot.pods if p.deletion is None and _closed(now, p)]
+    live = [p for p in closed if not p.terminal]
+    for grace, pods in _by_grace(now, live):
+        yield DeletePods(pods, grace, "their attempt is closed")
+    read = _kept_to_be_read(now)
+    stale = tuple(PodRef(p.name, p.uid) for p in closed if p.terminal and p.uid not in read)
+    if stale:
+        yield DeletePods(stale, None, "ended pods of closed attempts")
+
+
+def _closed(now: Situation, pod: PodView) -> bool:
+    return _over(now) or not (now.status.open and pod.incarnation == now.status.attempt)
+
+
+def _by_grace(now: Situation, pods: list[PodView]) -> Iterable[tuple[int | None, tuple[PodRef, ...]]]:
+    """A broken collective has nothing to save and gets the short grace; a suspended or finished one keeps its own."""
+    short = float(now.failure_policy.restart_grace_period_seconds)
+    causes = {e.attempt: e.cause for e in now.status.episodes}
+    broken = [p for p in pods if causes.get(p.incarnation) in _BROKEN]
+    others = [p for p in pods if causes.get(p.incarnation) not in _BROKEN]
+    if broken:
+        yield int(short), tuple(PodRef(p.name, p.uid) for p in broken)
+    if others:
+        yield None, tuple(PodRef(p.name, p.uid) for p in others)
+
+
+def _kept_to_be_read(now: Situation) -> frozenset[str]:
+    """UIDs of ended pods that stay: the newest first-failed pods, and what a finished job keeps by cleanPods."""
+    ended = [p for p in now.snapshot.pods if p.terminal]
+    if now.status.terminal and now.spec is not None and now.spec.clean_pods is CleanPods.ALL:
+        return frozenset()
+    first_failed = [e.pod for e in reversed(now.status.episodes) if e.pod]
+    by_name = {p.name: p for p in ended if p.phase is PodPhase.FAILED}
+    kept = [by_name[name].uid for name in dict.fromkeys(first_failed) if name in by_name]
+    keep = set(kept[: now.failure_policy.keep_failed_pods])
+    if _over(now):
+        keep.update(p.uid for p in ended if p.incarnation == now.status.attempt)
+    return frozenset(keep)
+
+
+def _records(now: Situation) -> Iterable[Step]:
+    """A record goes once its attempt is two behind and its episode is settled."""
+    unsettled = {e.attempt for e in now.status.episodes if not e.settled}
+    for attempt, record in sorted(now.snapshot.records.items()):
+        stale = attempt < now.status.attempt - 1 and attempt not in unsettled
+        if stale and not record.deleting:
+            yield DeleteRecord(attempt, record.name, record.uid)

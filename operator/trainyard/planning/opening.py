@@ -1,0 +1,240 @@
+"""Whether the job may ask for its next attempt, what it asks the scheduler for, and what it still waits for.
+
+Ordered gates: the first that is shut names the reason. A gate that is shut always says what opens it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from trainyard.api.constants import ATTEMPT_DIGITS
+from trainyard.api.effective import EffectiveRole, effective_roles
+from trainyard.api.names import hosts_name, owned_claim_name, record_name, retained_claim_name, service_name, uid5
+from trainyard.api.reasons import Cause, Reason
+from trainyard.api.types import JobSpec, Placement, WhenDeleted
+from trainyard.launch import role_request
+from trainyard.model.cluster import GangRequest, Grant
+from trainyard.model.record import Record
+from trainyard.model.views import Instant, NodeReady, PodView
+from trainyard.planning.restart import avoided_nodes, awaits_cause, next_open_at
+from trainyard.planning.situation import Situation
+
+MAX_ATTEMPT = 10**ATTEMPT_DIGITS - 1
+PROBE_AGAIN_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Why the next attempt does not open yet; empty `reason` where all gates are open."""
+
+    reason: Reason | None = None
+    message: str = ""
+    needs_probe: bool = False
+    needs_claim: bool = False
+
+
+def check_gates(now: Situation) -> Gate:
+    """The first gate that is shut. The job is neither open nor suspended nor over."""
+    for gate in (_valid, _namespace, _own_pods, _strangers, _cause, _foreign, _claim, _probe):
+        found = gate(now)
+        if found is not None:
+            return found
+    return Gate()
+
+
+def _valid(now: Situation) -> Gate | None:
+    if now.spec is not None:
+        return None
+    return Gate(Reason.INVALID_SPEC, invalid_message(now))
+
+
+def invalid_message(now: Situation) -> str:
+    """What is wrong with the spec, for the Valid condition."""
+    problems = now.job.problems
+    more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+    return "; ".join(f"{p.path}: {p.message}" if p.path else p.message for p in problems[:3]) + more
+
+
+def _namespace(now: Situation) -> Gate | None:
+    if not now.snapshot.namespace_terminating:
+        return None
+    return Gate(
+        Reason.NAMESPACE_TERMINATING, f"namespace {now.job.namespace} is being deleted; nothing is created in it"
+    )
+
+
+def _own_pods(now: Situation) -> Gate | None:
+    if not now.blocking:
+        return None
+    return Gate(Reason.EARLIER_ATTEMPT_ENDING, ending_message(now, now.blocking))
+
+
+def ending_message(now: Situation, pods: tuple[PodView, ...]) -> str:
+    """How many pods are still ending, which first, and what to do where their node does not answer."""
+    first = min(pods, key=lambda p: p.name)
+    text = f"{len(pods)} pods of an earlier attempt are still ending; first: {first.name} on {first.node or 'no node'}"
+    stuck = [p for p in pods if now.node_unreachable(p.node)]
+    if stuck:
+        node = stuck[0].node
+        text += (
+            f"; node {node} does not answer, so nobody knows whether its pods still run: bring it back, or make sure "
+            f"it is off and then: kubectl delete node {node}"
+        )
+    return text
+
+
+def _strangers(now: Situation) -> Gate | None:
+    strangers = now.snapshot.strangers
+    if not strangers:
+        return None
+    first = min(strangers, key=lambda p: p.name)
+    text = (
+        f"{len(strangers)} pods of an earlier job named {now.job.name} are still ending, first {first.name} on "
+        f"{first.node or 'no node'}; two jobs must not share a checkpoint directory. "
+        f"See: kubectl get pods -n {now.job.namespace} -l trainyard.dev/job={now.job.name}"
+    )
+    return Gate(Reason.EARLIER_JOB_ENDING, text)
+
+
+def _cause(now: Situation) -> Gate | None:
+    text = awaits_cause(now)
+    return Gate(Reason.AWAITING_CAUSE, text) if text else None
+
+
+def _foreign(now: Situation) -> Gate | None:
+    short = uid5(now.job.uid)
+    service = now.snapshot.service
+    strange = {service.name} if service is not None and service.owner_uid != now.job.uid else set()
+    ours = {service_name(now.job.name, short), claim_name(now), *_attempt_names(now, short)}
+    taken = sorted(strange | (ours & now.snapshot.foreign_names))
+    if not taken:
+        return None
+    text = (
+        f"an object named {taken[0]} exists in namespace {now.job.namespace} and belongs to somebody else; "
+        f"it is left alone. Delete or rename it, or make the job again under another name"
+    )
+    return Gate(Reason.FOREIGN_OBJECT, text)
+
+
+def _attempt_names(now: Situation, short: str) -> tuple[str, str]:
+    attempt = now.status.attempt
+    return record_name(now.job.name, short, attempt), hosts_name(now.job.name, short, attempt)
+
+
+def _claim(now: Situation) -> Gate | None:
+    if not makes_claim(now):
+        return None
+    claim = now.snapshot.claim
+    if claim is None:
+        return Gate(Reason.WAITING_TO_BE_SCHEDULED, "the checkpoint claim is being created", needs_claim=True)
+    if claim.deleting:
+        text = f"claim {claim.name} is being deleted; the job waits until it is gone and makes a new one"
+        return Gate(Reason.CLAIM_TERMINATING, text)
+    if claim.owner_uid not in ("", now.job.uid):
+        text = f"claim {claim.name} belongs to another job; rename this job or give it checkpoint.volume.claimName"
+        return Gate(Reason.FOREIGN_OBJECT, text)
+    return None
+
+
+def makes_claim(now: Situation) -> bool:
+    """The checkpoint claim is made from the job's template."""
+    checkpoint = now.spec.checkpoint if now.spec else None
+    return checkpoint is not None and checkpoint.volume.claim_template is not None
+
+
+def claim_name(now: Situation) -> str:
+    """Name of the checkpoint claim; empty where the job has no volume."""
+    return claim_name_of(now.spec, now.job.name, now.job.uid) if now.spec else ""
+
+
+def claim_name_of(spec: JobSpec, job: str, uid: str) -> str:
+    """Name of a job's checkpoint claim: named by its owner, or derived where it is made for the job."""
+    if spec.checkpoint is None:
+        return ""
+    volume = spec.checkpoint.volume
+    if volume.claim_template is None:
+        return volume.claim_name or ""
+    if volume.claim_template.when_deleted is WhenDeleted.DELETE:
+        return owned_claim_name(job, uid5(uid))
+    return retained_claim_name(job)
+
+
+def _probe(now: Situation) -> Gate | None:
+    probe = now.snapshot.probe
+    waiting = Gate(
+        Reason.WAITING_TO_BE_SCHEDULED, "the API server is asked what the pods really need", needs_probe=True
+    )
+    if probe is None or probe.spec_hash != now.job.spec_hash:
+        return waiting
+    if not probe.refused_code:
+        return None
+    again = now.note.due(probe.at + PROBE_AGAIN_SECONDS)
+    text = (
+        f"a dry run of role {probe.refused_role}'s pod was refused ({probe.refused_code}): {probe.refused_message}; "
+        f"asked again every {PROBE_AGAIN_SECONDS:.0f} s"
+    )
+    return Gate(Reason.POD_REFUSED, text, needs_probe=again)
+
+
+def build_request(now: Situation) -> GangRequest:
+    """What the scheduler should place. All gates are open, so spec and probe are there."""
+    spec, job, status = cast(JobSpec, now.spec), now.job, now.status
+    probe = now.snapshot.probe
+    measured = probe.resources if probe else {}
+    avoid = avoided_nodes(now)
+    last = status.episodes[-1] if status.episodes else None
+    closed_just_now = last is not None and last.attempt == status.attempt - 1
+    topology = spec.scheduling.topology
+    return GangRequest(
+        key=job.key,
+        uid=job.uid,
+        attempt=status.attempt,
+        spec_hash=job.spec_hash,
+        queued=job.created,
+        roles=tuple(role_request(job, role, measured.get(role.name, ())) for role in effective_roles(spec)),
+        placement=spec.scheduling.placement,
+        priority_class=spec.scheduling.priority_class_name or "",
+        required_level=(topology.required or "") if topology else "",
+        preferred_level=(topology.preferred or "") if topology else "",
+        claim=claim_name(now),
+        claim_created=makes_claim(now),
+        directory=(spec.checkpoint.directory or job.name) if spec.checkpoint else "",
+        avoid=avoid,
+        keep=_kept(now, avoid),
+        held_until=last.at + now.policy.hold_seconds if last is not None and closed_just_now else 0.0,
+        not_before=next_open_at(now),
+        rolled_back=last is not None and closed_just_now and last.cause is Cause.START_ROLLED_BACK,
+        duration_bound=spec.active_deadline_seconds,
+    )
+
+
+def _kept(now: Situation, avoid: frozenset[str]) -> dict[int, str]:
+    """Ranks that stay on their nodes: those of the last attempt whose node is well, if the gang has kept its shape."""
+    record = now.snapshot.records.get(now.status.attempt - 1)
+    if record is None or now.spec is None or not _same_shape(record, effective_roles(now.spec)):
+        return {}
+    well = {
+        name
+        for name in set(record.nodes)
+        if name not in avoid
+        and (node := now.snapshot.nodes.get(name)) is not None
+        and node.ready is NodeReady.TRUE
+        and not node.unschedulable
+    }
+    return {rank: name for rank, name in enumerate(record.nodes) if name in well}
+
+
+def _same_shape(record: Record, roles: tuple[EffectiveRole, ...]) -> bool:
+    return [(r.name, r.replicas) for r in record.roles] == [(r.name, r.replicas) for r in roles]
+
+
+def grant_fits(now: Situation, grant: Grant) -> bool:
+    """The grant is for this very attempt of this very spec, fresh, and its nodes are still well."""
+    fresh: Instant = grant.at + now.policy.grant_seconds
+    if grant.uid != now.job.uid or grant.attempt != now.status.attempt or grant.spec_hash != now.job.spec_hash:
+        return False
+    if grant.placement is not Placement.BUILTIN:
+        return now.now <= fresh
+    nodes = now.snapshot.nodes
+    return now.now <= fresh and all(n in nodes and nodes[n].ready is NodeReady.TRUE for n in set(grant.nodes))

@@ -1,0 +1,237 @@
+"""What holds now, derived once per pass: members of the open attempt, live and dead pods, durations seen to last.
+
+Answers questions about the snapshot; decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from trainyard.api.effective import effective_roles
+from trainyard.api.names import record_name, uid5
+from trainyard.api.types import DeadNodeAction, FailurePolicy, JobSpec
+from trainyard.model.plan import JobSnapshot, PlanningPolicy
+from trainyard.model.record import Record, RecordRole
+from trainyard.model.status import JobStatus
+from trainyard.model.views import Instant, JobView, NodeReady, PodView
+
+LASTING = 30.0
+"""A timeout that destroys must also have been seen to last this long by this leader, or wholly if it is shorter."""
+
+
+@dataclass(slots=True)
+class Notebook:
+    """Collects, over one pass, which durations are asked for and when the next pass is due."""
+
+    now: Instant
+    seen: dict[str, float]
+    facts: set[str] = field(default_factory=set)
+    wakes: list[Instant] = field(default_factory=list)
+
+    def lasted(self, fact: str, seconds: float) -> bool:
+        """The fact, which holds now, has been seen for that long by this leader."""
+        self.facts.add(fact)
+        left = seconds - self.seen.get(fact, 0.0)
+        if left <= 0:
+            return True
+        self.wakes.append(self.now + left)
+        return False
+
+    def due(self, instant: Instant) -> bool:
+        """The instant has come; if not, a pass is due then."""
+        if self.now >= instant:
+            return True
+        self.wakes.append(instant)
+        return False
+
+    def expired(self, fact: str, since: Instant, seconds: float) -> bool:
+        """A timeout that destroys: over by the API server's clock, and seen to last by this leader."""
+        over = self.due(since + seconds)
+        return self.lasted(fact, min(seconds, LASTING)) and over
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One rank of the open attempt."""
+
+    rank: int
+    role: RecordRole
+    index: int
+    node: str
+    """By the record; empty where the cluster's scheduler chooses."""
+    name: str
+    """Of its pod."""
+    pod: PodView | None
+    collected: PodView | None
+    """Last state of its pod, where that is gone."""
+    done: bool
+    """Its trainer exited 0 while nobody was deleting or evicting it."""
+
+    @property
+    def last(self) -> PodView | None:
+        return self.pod or self.collected
+
+    @property
+    def place(self) -> str:
+        """The node it runs on, or should."""
+        return (self.last.node if self.last else "") or self.node
+
+    @property
+    def bound(self) -> bool:
+        return self.done or (self.pod is not None and self.pod.node != "")
+
+    @property
+    def started(self) -> bool:
+        return self.done or (self.pod is not None and self.pod.trainer.started)
+
+
+class Situation:
+    """The snapshot seen through the questions of the planner. Lives for one pass."""
+
+    def __init__(self, snapshot: JobSnapshot, job: JobView, now: Instant, policy: PlanningPolicy) -> None:
+        self.snapshot = snapshot
+        self.job = job
+        self.now = now
+        self.policy = policy
+        self.note = Notebook(now, dict(snapshot.seen))
+
+    @property
+    def status(self) -> JobStatus:
+        return self.job.status
+
+    @property
+    def spec(self) -> JobSpec | None:
+        return self.job.spec
+
+    @property
+    def failure_policy(self) -> FailurePolicy:
+        """The job's, or the defaults while its spec cannot be read: a running gang is judged either way."""
+        return self.spec.failure_policy if self.spec else FailurePolicy()
+
+    @cached_property
+    def prefix(self) -> str:
+        """What the names of the open attempt's pods begin with."""
+        return record_name(self.job.name, uid5(self.job.uid), self.status.attempt)
+
+    @cached_property
+    def record(self) -> Record | None:
+        """The record of the open attempt; where it was lost under a created gang, what the pods' labels tell."""
+        if not self.status.open:
+            return None
+        found = self.snapshot.records.get(self.status.attempt)
+        if found is None and self.record_lost and self.status.gang_created:
+            return self._record_by_labels()
+        return found
+
+    @property
+    def record_lost(self) -> bool:
+        return self.status.open and self.snapshot.record_missing
+
+    def _record_by_labels(self) -> Record | None:
+        if self.spec is None:
+            return None
+        roles = tuple(
+            RecordRole(r.name, r.replicas, r.completes, r.trainer, r.framework.value, r.gpus, r.processes_per_pod)
+            for r in effective_roles(self.spec)
+        )
+        pods = [p for p in self.snapshot.pods if p.incarnation == self.status.attempt]
+        nodes = {p.rank: p.node for p in pods}
+        size = sum(r.replicas for r in roles)
+        return Record(
+            job_uid=self.job.uid,
+            attempt=self.status.attempt,
+            roles=roles,
+            nodes=tuple(nodes.get(rank, "") for rank in range(size)),
+            spec_hash=self.job.spec_hash,
+            build=self.policy.build,
+            created=min((p.created for p in pods), default=self.now),
+        )
+
+    @cached_property
+    def members(self) -> tuple[Member, ...]:
+        """The ranks of the open attempt, in order; empty while none is open."""
+        record = self.record
+        if record is None:
+            return ()
+        pods = {p.name: p for p in self.snapshot.pods}
+        gone = {p.name: p for p in self.snapshot.collected}
+        members: list[Member] = []
+        for role in record.roles:
+            remembered = self.status.completed(role.name)
+            for index in range(role.replicas):
+                rank = len(members)
+                name = f"{self.prefix}-{role.name}-{index}"
+                pod, last = pods.get(name), gone.get(name)
+                done = index in remembered or (role.completes and _succeeded(pod or last))
+                members.append(Member(rank, role, index, record.nodes[rank], name, pod, last, done))
+        return tuple(members)
+
+    @cached_property
+    def all_done(self) -> bool:
+        completing = [m for m in self.members if m.role.completes]
+        return bool(completing) and all(m.done for m in completing)
+
+    @cached_property
+    def any_done(self) -> bool:
+        return any(m.done for m in self.members if m.role.completes)
+
+    @cached_property
+    def all_started(self) -> bool:
+        return self.status.gang_created and bool(self.members) and all(m.started for m in self.members)
+
+    def node_lost(self, name: str) -> bool:
+        return name != "" and name not in self.snapshot.nodes
+
+    def node_unreachable(self, name: str) -> bool:
+        node = self.snapshot.nodes.get(name)
+        return node is not None and node.ready is NodeReady.UNKNOWN
+
+    @cached_property
+    def dead(self) -> frozenset[str]:
+        """UIDs of pods past their deletionTimestamp on a node that stopped answering or is gone."""
+        return frozenset(p.uid for p in self.snapshot.pods if self._is_dead(p))
+
+    def _is_dead(self, pod: PodView) -> bool:
+        if pod.deletion is None or pod.terminal or pod.node == "":
+            return False
+        if not (self.node_lost(pod.node) or self.node_unreachable(pod.node)):
+            return False
+        seen = self.note.lasted(f"ending:{pod.uid}", min(float(pod.deletion_grace), LASTING))
+        return self.note.due(pod.deletion) and seen
+
+    @cached_property
+    def live(self) -> tuple[PodView, ...]:
+        """Pods of every attempt that may still run."""
+        return tuple(p for p in self.snapshot.pods if not p.terminal and p.uid not in self.dead)
+
+    @property
+    def waits_for_dead(self) -> bool:
+        """Dead pods hold the next attempt up: the owner said so, or a gang of one pod has no other guard."""
+        action = self.failure_policy.dead_node.action
+        if action is not DeadNodeAction.AUTO:
+            return action is DeadNodeAction.WAIT
+        return self._gang_of_one
+
+    @property
+    def _gang_of_one(self) -> bool:
+        record = self.snapshot.records.get(self.status.attempt - 1)
+        if record is not None:
+            return record.size == 1
+        return self.spec is not None and sum(r.replicas for r in self.spec.roles) == 1
+
+    @cached_property
+    def blocking(self) -> tuple[PodView, ...]:
+        """Pods that keep the next attempt from opening."""
+        return tuple(
+            p for p in self.snapshot.pods if not p.terminal and (self.waits_for_dead or p.uid not in self.dead)
+        )
+
+    @cached_property
+    def dead_names(self) -> tuple[str, ...]:
+        return tuple(sorted(p.name for p in self.snapshot.pods if p.uid in self.dead))
+
+
+def _succeeded(pod: PodView | None) -> bool:
+    """Exit 0 counts only while nobody was deleting or evicting the pod: trainers that handle SIGTERM exit 0 as well."""
+    return pod is not None and pod.exited_zero and pod.deletion is None and pod.disruption == ""
