@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -114,8 +115,15 @@ def cut() -> Answer:
     return drop
 
 
-def events(*lines: tuple[str, dict[str, Any]], then: str = "end", wait: Awaitable[Any] | None = None) -> Answer:
-    """A watch of those lines; `then` it ends in order ("end"), is torn ("cut"), or stays open until `wait` is over."""
+def garbage() -> Answer:
+    async def give(_request: web.Request) -> web.StreamResponse:
+        return web.Response(text="<html>no watch</html>\n")
+
+    return give
+
+
+def events(*lines: tuple[str, dict[str, Any]], then: str = "end", wait: asyncio.Event | None = None) -> Answer:
+    """A watch of those lines; `then` it ends in order ("end"), is torn ("cut"), or stays open until `wait` is set."""
 
     async def give(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -123,10 +131,17 @@ def events(*lines: tuple[str, dict[str, Any]], then: str = "end", wait: Awaitabl
         for kind, obj in lines:
             await response.write(json.dumps({"type": kind, "object": obj}).encode() + b"\n")
         if wait is not None:
-            await wait
+            await wait.wait()
         if then == "cut":
             assert request.transport is not None
             request.transport.abort()
         return response
 
     return give
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for what no event announces."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

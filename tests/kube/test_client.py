@@ -357,7 +357,7 @@ async def test_a_watch_that_fails_says_how(fake: FakeApi, client: Client, fault:
 
 async def test_a_silent_watch_ends(fake: FakeApi, client: Client) -> None:
     release = asyncio.Event()
-    fake.script("WATCH", events(("ADDED", pod("a")), wait=release.wait()))
+    fake.script("WATCH", events(("ADDED", pod("a")), wait=release))
     got = []
     with pytest.raises(Silent):
         async for event in client.watch(PODS, resource_version="1", silence=0.1):
@@ -375,7 +375,7 @@ async def test_a_line_longer_than_any_buffer_is_read_whole(fake: FakeApi, client
 
 async def test_a_watch_can_be_left(fake: FakeApi, client: Client) -> None:
     release = asyncio.Event()
-    fake.script("WATCH", events(("ADDED", pod("a")), wait=release.wait()))
+    fake.script("WATCH", events(("ADDED", pod("a")), wait=release))
     async with aclosing(client.watch(PODS, resource_version="1")) as watch:
         assert (await anext(watch)).type == "ADDED"
     release.set()
