@@ -1,0 +1,125 @@
+"""Builds the cluster's programs from their Go modules, once a version, into the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from yardlib import toolchain
+from yardlib.errors import YardError
+from yardlib.paths import CLUSTER_SOURCES, cache_root, runtime_root
+from yardlib.progress import step
+from yardlib.shell import run
+from yardlib.slots import locked
+
+BUILD_DATE = "1970-01-01T00:00:00Z"  # a fixed one: the same sources give the same bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A Go module in `hack/cluster/` and the programs that are built from it."""
+
+    folder: str
+    module: str  # whose version in go.mod is the component's version
+    programs: tuple[tuple[str, str], ...]  # (program, Go package)
+    expect: str
+
+    @property
+    def sources(self) -> Path:
+        """Where its go.mod lies."""
+        return CLUSTER_SOURCES / self.folder
+
+    @property
+    def version(self) -> str:
+        """As pinned in go.mod."""
+        match = re.search(rf"^(?:require )?\s*{re.escape(self.module)} (v\S+)", (self.sources / "go.mod").read_text(), re.M)
+        if match is None:
+            raise YardError(f"{self.sources / 'go.mod'} does not name {self.module}")
+        return match.group(1)
+
+    @property
+    def folder_built(self) -> Path:
+        """Its place in the cache, other for other sources."""
+        digest = hashlib.sha256()
+        for file in sorted([self.sources / "go.mod", *self.sources.glob("*.go")]):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+        return cache_root() / "bin" / f"{self.folder}-{self.version}-{digest.hexdigest()[:8]}"
+
+    def missing(self) -> list[tuple[str, str]]:
+        """The programs that are not built yet."""
+        return [(program, package) for program, package in self.programs if not (self.folder_built / program).exists()]
+
+
+_KUBERNETES_PROGRAMS = (
+    "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy",
+)  # fmt: skip
+COMPONENTS = (
+    Component(
+        "kubernetes",
+        "k8s.io/kubernetes",
+        tuple((name, f"k8s.io/kubernetes/cmd/{name}") for name in _KUBERNETES_PROGRAMS),
+        "10 min on 2 cores, once",
+    ),
+    Component("etcd", "go.etcd.io/etcd/server/v3", (("etcd", "go.etcd.io/etcd/server/v3"),), "1 min, once"),
+    Component("kwok", "sigs.k8s.io/kwok", (("kwok", "sigs.k8s.io/kwok/cmd/kwok"),), "2 min, once"),
+    Component("coredns", "github.com/coredns/coredns", (("coredns", "."),), "2 min, once"),
+    Component("deviceplugin", "k8s.io/kubelet", (("deviceplugin", "."),), "20 s, once"),
+)
+CONTROL_PLANE = ("kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
+NODES = ("kubelet", "kube-proxy", "coredns", "deviceplugin")
+FAKE_NODES = ("kwok",)
+
+
+def binary(program: str) -> Path:
+    """Where a program lies once it is built."""
+    return _component(program).folder_built / program
+
+
+def _component(program: str) -> Component:
+    return next(c for c in COMPONENTS if program in dict(c.programs))
+
+
+def ensure(programs: tuple[str, ...]) -> None:
+    """Builds what is missing of these programs; two runs at once do not build the same thing twice."""
+    if all(binary(program).exists() for program in programs):
+        return
+    with locked(runtime_root() / "build.lock"):
+        for component in COMPONENTS:
+            for program, package in component.missing():
+                if program in programs:
+                    _build(component, program, package)
+
+
+def _build(component: Component, program: str, package: str) -> None:
+    component.folder_built.mkdir(parents=True, exist_ok=True)
+    fresh = component.folder_built / f".{program}.new"
+    go = toolchain.go()
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
+    with step(f"building {program} {component.version}", component.expect):
+        run(
+            [go, "build", "-trimpath", "-mod=readonly", f"-ldflags={link_flags(component)}", "-o", str(fresh), package],
+            cwd=component.sources,
+            env=environment,
+            hint="the Go modules come from proxy.golang.org (or GOPROXY): is it reachable?",
+        )
+    fresh.replace(component.folder_built / program)
+
+
+def link_flags(component: Component) -> str:
+    """Small programs that know their version; a Kubernetes that calls itself v0.0.0 makes clients choke."""
+    flags = ["-s", "-w"]
+    if component.folder == "kubernetes":
+        major, minor, _ = component.version.removeprefix("v").split(".")
+        stamps = {
+            "gitVersion": component.version,
+            "gitMajor": major,
+            "gitMinor": minor,
+            "gitTreeState": "clean",
+            "gitCommit": "unknown",
+            "buildDate": BUILD_DATE,
+        }
+        flags += [f"-X k8s.io/component-base/version.{key}={value}" for key, value in stamps.items()]
+    return " ".join(flags)

@@ -1,0 +1,40 @@
+"""Writes kubeconfig files; JSON, which every reader of YAML understands."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+from yardlib.pki import Identity
+
+
+def write(path: Path, *, cluster: str, server: str, authority: Path, identity: Identity) -> Path:
+    """A self-contained kubeconfig for one user of one cluster, readable by its owner only."""
+
+    def inline(file: Path) -> str:
+        return base64.b64encode(file.read_bytes()).decode()
+
+    name = f"trainyard-{cluster}"
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "clusters": [
+            {"name": name, "cluster": {"server": server, "certificate-authority-data": inline(authority)}}
+        ],
+        "users": [
+            {
+                "name": name,
+                "user": {
+                    "client-certificate-data": inline(identity.certificate),
+                    "client-key-data": inline(identity.key),
+                },
+            }
+        ],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n")
+    return path
