@@ -1,0 +1,264 @@
+"""Every setting of the operator: its type, bounds, default, unit and meaning, in one typed object.
+
+`--help`, the reference page and the error messages are made from what stands here. Where a value comes from (flag,
+environment, file) is for `sources` to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from trainyard.model.cluster import SchedulingPolicy
+from trainyard.model.plan import PlanningPolicy
+from trainyard.settings.values import LabelKeys, Levels, Names, Selector, Span
+from trainyard.version import VERSION
+
+if TYPE_CHECKING:
+    from trainyard.engine.engine_settings import EngineSettings
+
+ENV_PREFIX = "TRAINYARD_"
+HOME = "trainyard-system"
+
+
+class LogFormat(StrEnum):
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Group(StrEnum):
+    """The headings under which settings are explained."""
+
+    CLUSTER = "Cluster"
+    LEADERSHIP = "Leader election"
+    WORK = "Work"
+    SCHEDULING = "Scheduling"
+    FAILURES = "Failures"
+    CHILDREN = "What jobs' pods get"
+    OBSERVING = "Logs, metrics, probes"
+    IDENTITY = "Identity"
+
+
+def setting(group: Group, default: Any, meaning: str, *, unit: str = "", **bounds: Any) -> Any:
+    """A field with all that its explanation needs."""
+    return Field(default=default, description=meaning, json_schema_extra={"group": group.value, "unit": unit}, **bounds)
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseSettings):
+    """All settings, checked. Build it with `sources.read_settings`, which knows flags, environment and file."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_ignore_empty=True, enable_decoding=False
+    )
+
+    from_file: ClassVar[Mapping[str, Any]] = {}
+    """What the settings file says, by field; `sources` fills it in a subclass."""
+
+    kubeconfig: str = setting(
+        Group.CLUSTER, "", "Kubeconfig file. Empty: the pod's service account, else the default kubeconfig."
+    )
+    context: str = setting(Group.CLUSTER, "", "Context of the kubeconfig. Empty: its current context.")
+    namespaces: Names = setting(
+        Group.CLUSTER, (), "Namespaces whose jobs are served. Empty: all of them (needs the cluster role)."
+    )
+    api_in_flight: int = setting(
+        Group.CLUSTER, 64, "Requests to the API server that may be under way at once.", unit="requests", ge=1, le=1000
+    )
+    api_timeout: Span = setting(
+        Group.CLUSTER, 30.0, "How long one request may take before it counts as lost.", unit="seconds", ge=1, le=300
+    )
+
+    lease_name: str = setting(Group.LEADERSHIP, "trainyard-operator", "Name of the Lease.", min_length=1)
+    lease_namespace: str = setting(Group.LEADERSHIP, "", "Namespace of the Lease. Empty: the operator's own.")
+    lease_duration: Span = setting(
+        Group.LEADERSHIP,
+        15.0,
+        "How long a silent leader is believed in; another takes over after it.",
+        unit="seconds",
+        ge=2,
+        le=300,
+    )
+    renew_deadline: Span = setting(
+        Group.LEADERSHIP, 10.0, "A leader whose last renewal is older than this writes no more.", unit="seconds", ge=1
+    )
+    retry_period: Span = setting(
+        Group.LEADERSHIP, 2.0, "How often the Lease is renewed, or tried for.", unit="seconds", ge=0.1
+    )
+
+    workers: int = setting(Group.WORK, 32, "Jobs that are worked on at once.", unit="jobs", ge=1, le=256)
+    create_window: int = setting(
+        Group.WORK,
+        64,
+        "Pods of one gang that are being created at once, after a slow start.",
+        unit="requests",
+        ge=1,
+        le=1000,
+    )
+    delete_window: int = setting(
+        Group.WORK, 64, "Pods of one gang that are being deleted at once.", unit="requests", ge=1, le=1000
+    )
+    stuck_after: Span = setting(
+        Group.WORK,
+        300.0,
+        "Work that made no progress for this long makes the process report itself as not alive.",
+        unit="seconds",
+        ge=30,
+    )
+
+    topology_levels: Levels = setting(
+        Group.SCHEDULING,
+        SchedulingPolicy().levels,
+        "Topology levels from the widest to the narrowest, each with its node label.",
+    )
+    owned_nodes: Selector = setting(
+        Group.SCHEDULING, (), "Labels of the nodes that jobs are placed on. Empty: all nodes."
+    )
+    backfill_bound: Span = setting(
+        Group.SCHEDULING,
+        SchedulingPolicy().backfill_bound,
+        "By how much smaller jobs may at most delay a waiting one that is ahead of them.",
+        unit="seconds",
+    )
+    hold_time: Span = setting(
+        Group.SCHEDULING,
+        120.0,
+        "How long only jobs ahead of it may take the nodes that a restarting job left.",
+        unit="seconds",
+        le=3600,
+    )
+    unschedulable_time: Span = setting(
+        Group.SCHEDULING,
+        15.0,
+        "How long a pinned pod may be called unschedulable before its gang is rolled back.",
+        unit="seconds",
+        ge=1,
+        le=600,
+    )
+
+    settle_time: Span = setting(
+        Group.FAILURES,
+        90.0,
+        "How long a failure waits for signs of an infrastructure fault before it is charged to the job.",
+        unit="seconds",
+        ge=1,
+        le=3600,
+    )
+    avoid_time: Span = setting(
+        Group.FAILURES, 600.0, "How long a job avoids a node that failed it.", unit="seconds", le=86400
+    )
+    healthy_run: Span = setting(
+        Group.FAILURES,
+        600.0,
+        "An attempt that ran this long sets the job's backoff back to zero.",
+        unit="seconds",
+        ge=1,
+    )
+
+    inherit_labels: LabelKeys = setting(
+        Group.CHILDREN, (), "Labels of a job that its pods and other children get too, for instance for accounting."
+    )
+    inherit_annotations: LabelKeys = setting(
+        Group.CHILDREN, (), "Annotations of a job that its pods and other children get too."
+    )
+
+    log_format: LogFormat = setting(Group.OBSERVING, LogFormat.JSON, "json for machines, console for people.")
+    log_level: LogLevel = setting(Group.OBSERVING, LogLevel.INFO, "The least level that is logged.")
+    http_address: str = setting(
+        Group.OBSERVING, "", "Address on which /metrics, /healthz and /readyz are served. Empty: every one."
+    )
+    http_port: Port = setting(Group.OBSERVING, 8080, "Port on which they are served.")
+
+    build: str = setting(
+        Group.IDENTITY,
+        VERSION,
+        "This build, written into the record of every attempt. Images set it to their own digest or commit.",
+        min_length=1,
+        max_length=63,
+    )
+    pod_name: str = setting(Group.IDENTITY, "", "Name of the pod the operator runs in.")
+    pod_uid: str = setting(Group.IDENTITY, "", "UID of that pod.")
+    pod_namespace: str = setting(Group.IDENTITY, "", "Namespace of that pod.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags over environment over file. No dotenv file, no folder of secrets: they would be a surprise."""
+        del dotenv_settings, file_secret_settings
+        return (init_settings, env_settings, InitSettingsSource(settings_cls, dict(cls.from_file)))
+
+    @model_validator(mode="after")
+    def _lease_leaves_room(self) -> Self:
+        if not self.retry_period * 1.2 < self.renew_deadline < self.lease_duration - 0.5:
+            raise ValueError(
+                f"retry-period ({self.retry_period:g}s), renew-deadline ({self.renew_deadline:g}s) and lease-duration "
+                f"({self.lease_duration:g}s) leave no room; each must be clearly longer than the one before, "
+                "as in 2s, 10s, 15s"
+            )
+        return self
+
+    @property
+    def home(self) -> str:
+        """The operator's own namespace."""
+        return self.pod_namespace or HOME
+
+    def planning_policy(self) -> PlanningPolicy:
+        """What the planner of a job needs to know."""
+        return PlanningPolicy(
+            build=self.build,
+            settle_seconds=self.settle_time,
+            unschedulable_seconds=self.unschedulable_time,
+            healthy_run_seconds=self.healthy_run,
+            avoid_seconds=self.avoid_time,
+            hold_seconds=self.hold_time,
+        )
+
+    def scheduling_policy(self) -> SchedulingPolicy:
+        """What the scheduler needs to know."""
+        return SchedulingPolicy(
+            levels=self.topology_levels, owned_nodes=self.owned_nodes, backfill_bound=self.backfill_bound
+        )
+
+    def engine_settings(self) -> EngineSettings:
+        """What the engine needs to know."""
+        from trainyard.engine.engine_settings import EngineSettings  # deferred: keeps `--help` quick
+        from trainyard.kube.lease import LeaseSettings, identity_of_process
+
+        return EngineSettings(
+            planning=self.planning_policy(),
+            scheduling=self.scheduling_policy(),
+            lease=LeaseSettings(
+                namespace=self.lease_namespace or self.home,
+                name=self.lease_name,
+                identity=identity_of_process(self.pod_name, self.pod_uid),
+                duration=self.lease_duration,
+                renew_deadline=self.renew_deadline,
+                retry_period=self.retry_period,
+            ),
+            namespaces=self.namespaces,
+            workers=self.workers,
+            create_window=self.create_window,
+            delete_window=self.delete_window,
+            stuck_after=self.stuck_after,
+            inherited_labels=self.inherit_labels,
+            inherited_annotations=self.inherit_annotations,
+        )

@@ -1,0 +1,125 @@
+"""One log for everything: ours by structlog, kopf's, aiohttp's and Python's by the standard library, in one format.
+
+Every line has `time`, `level`, `logger`, `message`; lines about a job carry `job` and, where they apply, `attempt` and
+`reason`. What looks like a credential is blotted out before it is written, tracebacks included, and tracebacks never
+show local variables.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import structlog
+from structlog.contextvars import bound_contextvars
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+KEYS = ("job", "attempt", "reason")
+BLOTTED = "[redacted]"
+
+# Libraries whose ordinary news is noise in an operator's log: kopf has an INFO line for every event it hands over.
+_QUIET = ("kopf", "aiohttp", "asyncio", "kubernetes", "urllib3")
+_SECRET_NAME = re.compile(r"authorization|token|password|passwd|secret|api[-_]?key|private[-_]?key", re.IGNORECASE)
+_SECRET_TEXT = re.compile(
+    r"(?P<kept>\b(?:bearer|basic)\s+)[\w+/=.~-]{8,}"  # an Authorization header
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # a JSON Web Token
+    r"|(?P<scheme>://)[^/\s:@]+:[^/\s@]+(?=@)",  # user and password in an address
+    re.IGNORECASE,
+)
+
+
+def configure_logs(*, as_json: bool, level: str, stream: TextIO | None = None) -> None:
+    """Send every log line of the process through one formatter to `stream` (default: stderr)."""
+    shared = _shared_processors()
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(allow=KEYS)],
+            processors=_final_processors(as_json),
+        )
+    )
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    root.setLevel(threshold)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(threshold if threshold <= logging.DEBUG else max(threshold, logging.WARNING))
+    logging.captureWarnings(True)
+
+
+@contextmanager
+def about_job(namespace: str, name: str, **more: object) -> Iterator[None]:
+    """Within, every log line of this task carries the job's key, and whatever else is given."""
+    with bound_contextvars(job=f"{namespace}/{name}", **more):
+        yield
+
+
+def blot_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace what looks like a credential: by the name of its key, or by its own looks, however deep it stands."""
+    return {key: BLOTTED if _SECRET_NAME.search(key) else _blotted(value) for key, value in event.items()}
+
+
+def _blotted(value: Any) -> Any:
+    match value:
+        case str():
+            return _SECRET_TEXT.sub(lambda m: (m["kept"] or m["scheme"] or "") + BLOTTED, value)
+        case dict():
+            return {k: BLOTTED if _SECRET_NAME.search(str(k)) else _blotted(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_blotted(part) for part in value]
+        case _:
+            return value
+
+
+def _shared_processors() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
+
+
+def _final_processors(as_json: bool) -> list[Processor]:
+    renderer: Processor
+    if as_json:
+        renderer = structlog.processors.JSONRenderer(sort_keys=False, default=str)
+    else:
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), event_key="message", timestamp_key="time", exception_formatter=_plain
+        )
+    return [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.EventRenamer("message"),
+        blot_secrets,
+        _in_order,
+        renderer,
+    ]
+
+
+def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Time, level and message first: people read lines from the left."""
+    first = {key: event.pop(key) for key in ("time", "level", "logger", "message", *KEYS) if key in event}
+    return {**first, **event}
+
+
+_plain = structlog.dev.plain_traceback
