@@ -1,0 +1,111 @@
+"""What a job asks for before it runs: the dry run's pods, its roles for the scheduler, the record to open with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trainyard.api.effective import EffectiveRole, effective_roles
+from trainyard.launch.affinity import keeps_apart
+from trainyard.launch.pods import Json, gang, pod
+from trainyard.launch.settings import LaunchSettings
+from trainyard.launch.worlds import processes_per_pod, seat, spec_of, spec_role
+from trainyard.model.cluster import Grant, RoleRequest
+from trainyard.model.plan import ProbeResult
+from trainyard.model.podspec import host_ports, node_terms, pod_resources, tolerations
+from trainyard.model.record import RecordDraft, RecordRole
+from trainyard.model.views import JobView, Resources
+
+PROBE_ATTEMPT = 99_999
+"""The attempt in a probe's name: the last that names have room for, so that it meets no living pod."""
+
+
+def render_probe_pod(job: JobView, role: str, settings: LaunchSettings) -> Json:
+    """A role's pod as it would be created, to be sent with dryRun=All and never otherwise."""
+    return _sample(job, role, settings, PROBE_ATTEMPT, [])
+
+
+def overridden(job: JobView, role: str, settings: LaunchSettings) -> tuple[str, ...]:
+    """What a role's template says otherwise than the job would have it, in words for a condition's message."""
+    won: list[str] = []
+    _sample(job, role, settings, PROBE_ATTEMPT, won)
+    return tuple(dict.fromkeys(won))
+
+
+def template_resources(job: JobView, role: str, settings: LaunchSettings) -> Resources:
+    """What one pod asks for as far as its template tells: an estimate, for where dry runs are refused."""
+    return pod_resources(render_probe_pod(job, role, settings)["spec"])
+
+
+def role_request(job: JobView, role: str, resources: Resources, settings: LaunchSettings) -> RoleRequest:
+    """A role as far as placing it needs. Raises ValueError for an unknown role."""
+    sample = _sample(job, role, settings, job.status.attempt, [])
+    spec, affinity = sample["spec"], sample["spec"].get("affinity") or {}
+    effective = _effective(job, role)
+    ports = host_ports(spec)
+    return RoleRequest(
+        name=role,
+        replicas=effective.replicas,
+        first_rank=effective.offset,
+        resources=resources,
+        accelerator=effective.accelerator.resource if effective.gpus else "",
+        gpus=effective.gpus,
+        node_selector=tuple(sorted((spec.get("nodeSelector") or {}).items())),
+        terms=node_terms(affinity),
+        tolerations=tolerations(spec.get("tolerations")),
+        host_ports=ports,
+        spread_hosts=bool(ports) or keeps_apart(affinity, sample["metadata"]["labels"]),
+    )
+
+
+def draft_record(
+    job: JobView,
+    grant: Grant,
+    probe: ProbeResult | None,
+    *,
+    build: str,
+    dead: Iterable[str],
+    settings: LaunchSettings,
+) -> RecordDraft:
+    """The record with which the granted attempt opens."""
+    told = probe.resources if probe else {}
+    resources = {
+        role.name: told[role.name] if role.name in told else template_resources(job, role.name, settings)
+        for role in spec_of(job).roles
+    }
+    return RecordDraft(
+        job_uid=job.uid,
+        attempt=grant.attempt,
+        roles=_record_roles(job, resources),
+        nodes=grant.nodes,
+        spec_hash=job.spec_hash,
+        build=build,
+        restarts=job.status.restarts.total,
+        dead=tuple(sorted(dead)),
+    )
+
+
+def _sample(job: JobView, role: str, settings: LaunchSettings, attempt: int, won: list[str]) -> Json:
+    effective = _effective(job, role)
+    draft = RecordDraft(job.uid, attempt, _record_roles(job, {}), (), job.spec_hash, "")
+    return pod(gang(job, draft, settings), seat(draft, effective.offset), won)
+
+
+def _effective(job: JobView, name: str) -> EffectiveRole:
+    spec_role(job, name)
+    return next(role for role in effective_roles(spec_of(job)) if role.name == name)
+
+
+def _record_roles(job: JobView, resources: dict[str, Resources]) -> tuple[RecordRole, ...]:
+    return tuple(
+        RecordRole(
+            name=role.name,
+            replicas=role.replicas,
+            completes=role.completes,
+            trainer=role.trainer,
+            framework=role.framework.value,
+            gpus=role.gpus,
+            processes=processes_per_pod(spec_role(job, role.name), role.framework, role.gpus),
+            resources=resources.get(role.name, ()),
+        )
+        for role in effective_roles(spec_of(job))
+    )

@@ -1,0 +1,23 @@
+"""What an administrator may decide about the children's manifests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSettings:
+    """The operator's settings, as far as manifests depend on them."""
+
+    inherit_labels: tuple[str, ...] = ()
+    """Keys of the job's labels that its children get too."""
+    inherit_annotations: tuple[str, ...] = ()
+    """Keys of the job's annotations that its children get too."""
+    levels: tuple[tuple[str, str], ...] = (
+        ("block", "topology.trainyard.dev/block"),
+        ("rack", "topology.trainyard.dev/rack"),
+        ("host", "kubernetes.io/hostname"),
+    )
+    """Topology levels with their node labels; the scheduler's own list."""
+    host_ports: tuple[int, int] = (20000, 28999)
+    """First and last port derived for pods in their node's network: clear of node ports and ephemeral ones."""
