@@ -43,7 +43,9 @@ MAX_LENGTH = {
 LEFT_OUT = {("PodSpec", "ephemeralContainers")}
 """No pod can be created with ephemeral containers."""
 
-QUANTITY = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
+QUANTITY = (
+    r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
+)
 KEPT = ("type", "x-kubernetes-list-type", "x-kubernetes-map-type", "x-kubernetes-list-map-keys", "required")
 INT_OR_STRING: Schema = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
 STRINGS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}

@@ -23,13 +23,15 @@ LABEL_INDEX: Final = f"{GROUP}/index"
 LABEL_RANK: Final = f"{GROUP}/rank"
 LABEL_ATTEMPT: Final = f"{GROUP}/attempt"  # the incarnation: the attempt that created the object
 POD_LABELS: Final = (LABEL_JOB, LABEL_JOB_UID, LABEL_ROLE, LABEL_INDEX, LABEL_RANK, LABEL_ATTEMPT)
-LABEL_COORDINATOR: Final = f"{GROUP}/coordinator"  # on pods whose names a Service of coordinators answers
+LABEL_NAMED: Final = f"{GROUP}/named"  # on pods whose names the Service answers
+LABEL_COORDINATOR: Final = LABEL_NAMED
 
 ANNOTATION_GPUS: Final = f"{GROUP}/gpus"
 ANNOTATION_BUILD: Final = f"{GROUP}/build"
 
 ENV_PREFIX: Final = "TRAINYARD_"
 VOLUME_PREFIX: Final = "trainyard-"
+RESERVED_FOLDER: Final = "/etc/trainyard"  # where the hosts ConfigMap is mounted
 TRAINER: Final = "trainer"
 
 DEFAULT_PORT: Final = 29500

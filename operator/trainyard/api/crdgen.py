@@ -113,7 +113,7 @@ def _root() -> Schema:
         "properties": {
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
             "kind": {"type": "string", "description": KIND},
-            "metadata": {"type": "object"},
+            "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},  # for rules to point at
             "spec": schema_of(JobSpec),
             "status": schema_of(JobStatus),
         },

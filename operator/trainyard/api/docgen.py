@@ -72,9 +72,7 @@ def reasons_reference() -> str:
 
 def _words(kind: type[Documented], remedies: bool = False) -> str:
     head = ["| word | meaning | what to do |", "|---|---|---|"] if remedies else ["| word | meaning |", "|---|---|"]
-    rows = (
-        f"| `{word}` | {_cell(word.meaning)} |" + (f" {_cell(word.remedy)} |" if remedies else "") for word in kind
-    )
+    rows = (f"| `{word}` | {_cell(word.meaning)} |" + (f" {_cell(word.remedy)} |" if remedies else "") for word in kind)
     return "\n".join([*head, *rows])
 
 
@@ -84,7 +82,7 @@ def _rules() -> str:
 
 
 def _where(places: tuple[str, ...], field: str) -> str:
-    return ", ".join(f"`{'.'.join(filter(None, (place, field))) or 'metadata.name'}`" for place in places)
+    return ", ".join(f"`{'.'.join(filter(None, (place, field)))}`" for place in places)
 
 
 def _objects(path: str, schema: Schema) -> Iterator[str]:

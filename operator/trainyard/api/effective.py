@@ -80,16 +80,16 @@ def effective_roles(spec: JobSpec) -> tuple[EffectiveRole, ...]:
     roles: list[EffectiveRole] = []
     offset = 0
     for role in spec.roles:
-        gpus = effective_gpus(spec, role)
+        framework, gpus = role.framework or spec.framework, effective_gpus(spec, role)
         roles.append(
             EffectiveRole(
                 name=role.name,
                 replicas=role.replicas,
                 offset=offset,
                 completes=role.completes,
-                framework=role.framework or spec.framework,
+                framework=framework,
                 gpus=gpus,
-                processes_per_pod=role.processes_per_pod or gpus or 1,
+                processes_per_pod=role.processes_per_pod or _processes(framework, gpus),
                 accelerator=effective_accelerator(spec, role),
                 rdma=effective_rdma(spec, role),
                 trainer=trainer_container(role.template)["name"],
@@ -98,6 +98,11 @@ def effective_roles(spec: JobSpec) -> tuple[EffectiveRole, ...]:
         )
         offset += role.replicas
     return tuple(roles)
+
+
+def _processes(framework: Framework, gpus: int) -> int:
+    # One process of JAX or TensorFlow drives all accelerators of its pod.
+    return 1 if framework in (Framework.JAX, Framework.TENSORFLOW) else max(gpus, 1)
 
 
 def total_pods(spec: JobSpec) -> int:

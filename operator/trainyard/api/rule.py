@@ -66,9 +66,14 @@ def role_rule(
         what=what,
         mend=mend,
         holds=lambda spec: all(holds(spec, role) for role in spec["roles"]),
-        what_cel=f"'role ' + self.roles.filter(r, !({cel}))[0].name + {quote(': ' + what)}",
+        what_cel=f"'role ' + {first_role('self.roles', cel)} + {quote(': ' + what)}",
         say=lambda spec: f"role {first(spec)}: {what}",
     )
+
+
+def first_role(roles: str, holds: str) -> str:
+    """CEL: the name of the first role `r` for which `holds` is false. Filtering names is cheap, filtering roles is not."""
+    return f"{roles}.map(r, {holds} ? '' : r.name).filter(n, n != '')[0]"
 
 
 def quote(text: str) -> str:

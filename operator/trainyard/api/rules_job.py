@@ -2,7 +2,7 @@
 
 from trainyard.api.constants import DEFAULT_GPU_RESOURCE, MANAGER, MAX_NAME, MAX_PODS
 from trainyard.api.names import longest_pod_name
-from trainyard.api.rule import Json, Rule, dig, fits, matching, role_rule
+from trainyard.api.rule import Json, Rule, dig, first_role, fits, matching, role_rule
 
 LABEL = "[a-z]([-a-z0-9]*[a-z0-9])?"
 OBJECT = "[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
@@ -29,7 +29,7 @@ def _longest(job: Json) -> tuple[str, int]:
 
 def _names_fit() -> Rule:
     length = f"size(self.metadata.name) + size(r.name) + size(string(r.replicas - 1)) + {_FIXED}"
-    worst = f"self.spec.roles.filter(r, {length} > {MAX_NAME})[0].name"
+    worst = first_role("self.spec.roles", f"{length} <= {MAX_NAME}")
 
     def say(job: Json) -> str:
         return f"metadata.name '{job['metadata']['name']}' is too long for pods of role '{_longest(job)[0]}'"
@@ -37,6 +37,7 @@ def _names_fit() -> Rule:
     return Rule(
         id="names-fit",
         at=("",),
+        field="metadata.name",
         cel=f"self.spec.roles.all(r, {length} <= {MAX_NAME})",
         what="metadata.name is too long for the pods of one of the roles",
         mend=f"a pod's name is job, role and index with {_FIXED} more characters (UID, attempt, dashes) and may have "
@@ -51,6 +52,7 @@ NAMES = (
     Rule(
         id="job-name",
         at=("",),
+        field="metadata.name",
         cel=matching("self.metadata.name", LABEL),
         what="metadata.name must be lowercase letters, digits and '-', starting with a letter and not ending with '-'",
         mend="pods, hostnames and the Service are named after it: rename the job",
@@ -93,8 +95,10 @@ NAMES = (
         cel=f"!has(self.resource) || ({matching('self.resource', RESOURCE)} && !self.resource.startsWith('kubernetes.io/'))",
         what="resource must be an extended resource",
         mend=f"write the name that the device plugin registers, such as {DEFAULT_GPU_RESOURCE}",
-        holds=lambda value: "resource" not in value
-        or (fits(RESOURCE, value["resource"]) and not value["resource"].startswith("kubernetes.io/")),
+        holds=lambda value: (
+            "resource" not in value
+            or (fits(RESOURCE, value["resource"]) and not value["resource"].startswith("kubernetes.io/"))
+        ),
     ),
     Rule(
         id="node-selector",
@@ -158,8 +162,10 @@ ROLES = (
         "(has(r.accelerator) && has(r.accelerator.resource) ? r.accelerator.resource : self.accelerator.resource)",
         what="rdma.resource and accelerator.resource are the same",
         mend="name the RDMA device plugin's resource in rdma.resource, or remove rdma",
-        holds=lambda spec, role: (dig(role, "rdma", "resource") or dig(spec, "rdma", "resource"))
-        != (dig(role, "accelerator", "resource") or spec["accelerator"]["resource"]),
+        holds=lambda spec, role: (
+            (dig(role, "rdma", "resource") or dig(spec, "rdma", "resource"))
+            != (dig(role, "accelerator", "resource") or spec["accelerator"]["resource"])
+        ),
     ),
 )
 
@@ -174,11 +180,14 @@ FIELDS = (
     ),
     Rule(
         id="backoff-order",
-        at=("spec.failurePolicy.backoff",),
-        cel="self.initialSeconds <= self.maxSeconds",
+        at=("spec",),  # a rule at the block itself would judge its default, {}, before the defaults inside
+        field="failurePolicy.backoff",
+        cel="self.failurePolicy.backoff.initialSeconds <= self.failurePolicy.backoff.maxSeconds",
         what="initialSeconds is larger than maxSeconds",
         mend="raise maxSeconds or lower initialSeconds",
-        holds=lambda backoff: bool(backoff["initialSeconds"] <= backoff["maxSeconds"]),
+        holds=lambda spec: bool(
+            spec["failurePolicy"]["backoff"]["initialSeconds"] <= spec["failurePolicy"]["backoff"]["maxSeconds"]
+        ),
     ),
 )
 
@@ -209,9 +218,10 @@ CHECKPOINT = (
         "(self.roles.size() == 1 && self.roles[0].replicas == 1)",
         what="a ReadWriteOncePod claim can be mounted by one pod, and this job has several",
         mend="use ReadWriteMany",
-        holds=lambda spec: "ReadWriteOncePod"
-        not in (dig(spec, "checkpoint", "volume", "claimTemplate", "spec", "accessModes") or ())
-        or sum(role["replicas"] for role in spec["roles"]) == 1,
+        holds=lambda spec: (
+            "ReadWriteOncePod" not in (dig(spec, "checkpoint", "volume", "claimTemplate", "spec", "accessModes") or ())
+            or sum(role["replicas"] for role in spec["roles"]) == 1
+        ),
     ),
     Rule(
         id="mount-path",

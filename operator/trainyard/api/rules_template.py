@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trainyard.api.constants import ENV_PREFIX, GROUP, MAX_GPUS_PER_POD, TRAINER, VOLUME_PREFIX
+from trainyard.api.constants import ENV_PREFIX, GROUP, MAX_GPUS_PER_POD, RESERVED_FOLDER, TRAINER, VOLUME_PREFIX
 from trainyard.api.rule import Json, Rule, dig, fits, role_rule
 
 POD = ("spec.roles[].template.spec",)
@@ -16,6 +16,11 @@ _IS_TRAINER = (
     f"(c.name == '{TRAINER}' || (c.name == r.template.spec.containers[0].name && "
     f"!r.template.spec.containers.exists(x, x.name == '{TRAINER}')))"
 )
+
+
+def _every_container(holds: str) -> str:
+    """CEL over a pod's spec: all its containers and init containers `c`."""
+    return f"self.containers.all(c, {holds}) && (!has(self.initContainers) || self.initContainers.all(c, {holds}))"
 
 
 def _asks(kind: str) -> str:
@@ -111,8 +116,9 @@ SCHEDULING = (
         cel="!has(r.template.spec.schedulerName)",
         what="template.spec.schedulerName contradicts scheduling.placement: Builtin, where Trainyard chooses the nodes",
         mend="remove schedulerName, or set scheduling.placement: Delegated",
-        holds=lambda spec, role: spec["scheduling"]["placement"] != "Builtin"
-        or "schedulerName" not in role["template"]["spec"],
+        holds=lambda spec, role: (
+            spec["scheduling"]["placement"] != "Builtin" or "schedulerName" not in role["template"]["spec"]
+        ),
     ),
     role_rule(
         "priority-class",
@@ -120,8 +126,9 @@ SCHEDULING = (
         "r.template.spec.priorityClassName == self.scheduling.priorityClassName)",
         what="template.spec.priorityClassName contradicts scheduling.priorityClassName",
         mend="set scheduling.priorityClassName alone: it serves the queue and the pods",
-        holds=lambda spec, role: role["template"]["spec"].get("priorityClassName")
-        in (None, spec["scheduling"].get("priorityClassName")),
+        holds=lambda spec, role: (
+            role["template"]["spec"].get("priorityClassName") in (None, spec["scheduling"].get("priorityClassName"))
+        ),
     ),
     Rule(
         id="no-priority",
@@ -149,7 +156,9 @@ IDENTITY = (
         "!(has(self.setHostnameAsFQDN) && self.setHostnameAsFQDN)",
         what="hostname, subdomain, hostnameOverride and setHostnameAsFQDN are not free: the ranks find each other by them",
         mend="remove them; TRAINYARD_* variables tell a pod its names",
-        holds=lambda pod: not any(pod.get(k) for k in ("hostname", "subdomain", "hostnameOverride", "setHostnameAsFQDN")),
+        holds=lambda pod: (
+            not any(pod.get(k) for k in ("hostname", "subdomain", "hostnameOverride", "setHostnameAsFQDN"))
+        ),
     ),
     Rule(
         id="reserved-keys",
@@ -158,8 +167,8 @@ IDENTITY = (
         f"(!has(self.annotations) || self.annotations.all(k, !k.startsWith('{GROUP}/')))",
         what=f"labels and annotations {GROUP}/* are set by Trainyard",
         mend="remove them or use a prefix of your own",
-        holds=lambda meta: not any(
-            key.startswith(f"{GROUP}/") for kind in ("labels", "annotations") for key in meta.get(kind) or ()
+        holds=lambda meta: (
+            not any(key.startswith(f"{GROUP}/") for kind in ("labels", "annotations") for key in meta.get(kind) or ())
         ),
     ),
     Rule(
@@ -172,30 +181,43 @@ IDENTITY = (
         holds=lambda pod: not any(v["name"].startswith(VOLUME_PREFIX) for v in pod.get("volumes") or ()),
     ),
     Rule(
+        id="reserved-folder",
+        at=POD,
+        cel=_every_container(
+            f"!has(c.volumeMounts) || c.volumeMounts.all(m, !(m.mountPath + '/').startsWith('{RESERVED_FOLDER}/'))"
+        ),
+        what=f"{RESERVED_FOLDER} is where Trainyard mounts the gang's hosts",
+        mend="mount the volume elsewhere",
+        holds=lambda pod: (
+            not any(
+                (m["mountPath"] + "/").startswith(f"{RESERVED_FOLDER}/")
+                for c in _containers(pod)
+                for m in c.get("volumeMounts") or ()
+            )
+        ),
+    ),
+    Rule(
         id="reserved-env",
         at=POD,
-        cel=" && ".join(
-            f"(!has(self.{kind}) || self.{kind}.all(c, !has(c.env) || c.env.all(e, !e.name.startsWith('{ENV_PREFIX}'))))"
-            for kind in ("containers", "initContainers")
-        ),
+        cel=_every_container(f"!has(c.env) || c.env.all(e, !e.name.startsWith('{ENV_PREFIX}'))"),
         what=f"env names {ENV_PREFIX}* are set by Trainyard",
         mend="remove them or use names of your own",
-        holds=lambda pod: not any(
-            e["name"].startswith(ENV_PREFIX) for c in _containers(pod) for e in c.get("env") or ()
+        holds=lambda pod: (
+            not any(e["name"].startswith(ENV_PREFIX) for c in _containers(pod) for e in c.get("env") or ())
         ),
     ),
     Rule(
         id="reserved-env-prefix",
         at=POD,
-        cel=" && ".join(
-            f"(!has(self.{kind}) || self.{kind}.all(c, !has(c.envFrom) || c.envFrom.all(e, "
-            f"!has(e.prefix) || !e.prefix.startsWith('{ENV_PREFIX}'))))"
-            for kind in ("containers", "initContainers")
+        cel=_every_container(
+            f"!has(c.envFrom) || c.envFrom.all(e, !has(e.prefix) || !e.prefix.startsWith('{ENV_PREFIX}'))"
         ),
         what=f"envFrom with a prefix {ENV_PREFIX}* would take names that Trainyard sets",
         mend="use a prefix of your own",
-        holds=lambda pod: not any(
-            (e.get("prefix") or "").startswith(ENV_PREFIX) for c in _containers(pod) for e in c.get("envFrom") or ()
+        holds=lambda pod: (
+            not any(
+                (e.get("prefix") or "").startswith(ENV_PREFIX) for c in _containers(pod) for e in c.get("envFrom") or ()
+            )
         ),
     ),
 )
@@ -234,8 +256,7 @@ CONTAINERS = (
     Rule(
         id="images",
         at=POD,
-        cel="self.containers.all(c, has(c.image) && c.image != '') && "
-        "(!has(self.initContainers) || self.initContainers.all(c, has(c.image) && c.image != ''))",
+        cel=_every_container("has(c.image) && c.image != ''"),
         what="a container has no image",
         mend="set image on every container and init container",
         holds=lambda pod: all(c.get("image") for c in _containers(pod)),
@@ -247,8 +268,10 @@ CONTAINERS = (
         "c.volumeMounts.all(m, m.mountPath != self.checkpoint.mountPath))",
         what="the trainer mounts a volume of its own at checkpoint.mountPath",
         mend="remove that mount, or choose another checkpoint.mountPath",
-        holds=lambda spec, role: not any(
-            m["mountPath"] == dig(spec, "checkpoint", "mountPath") for m in _trainer(role).get("volumeMounts") or ()
+        holds=lambda spec, role: (
+            not any(
+                m["mountPath"] == dig(spec, "checkpoint", "mountPath") for m in _trainer(role).get("volumeMounts") or ()
+            )
         ),
     ),
 )

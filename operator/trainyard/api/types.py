@@ -175,7 +175,8 @@ class Role(Model):
     gpus: Annotated[Whole, Field(ge=0, le=MAX_GPUS_PER_POD)] | None = None
     """Accelerators per pod, set as the trainer's limit. Left out: the trainer's own limit, else 0."""
     processes_per_pod: Annotated[Whole, Field(ge=1, le=1024)] | None = None
-    """Training processes that each pod starts. Left out: gpus, and 1 where that is 0."""
+    """Training processes that each pod starts. Left out: for torch and custom gpus, and 1 where that is 0; for jax and
+    tensorflow 1, because one process drives all accelerators of its pod."""
     completes: Flag = True
     """Whether a replica is done when its trainer exits 0. false for servers, which run until all others are done."""
     framework: Framework | None = None
