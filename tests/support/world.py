@@ -1,0 +1,250 @@
+"""A namespace of a real cluster, its objects mirrored from watches, and the hands of users, kubelets and operators.
+
+Nothing here sleeps: a test waits for a condition over the mirror and is woken by the event that makes it true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from support.history import History
+from support.operator import OperatorProcess
+from support.yard import Cluster
+from trainyard.kube.client import Client
+from trainyard.kube.errors import ApiError, NotFound
+from trainyard.kube.resources import CONFIG_MAPS, NAMESPACES, NODES, PODS, SERVICES, TRAINING_JOBS, Resource
+
+Object = dict[str, Any]
+MIRRORED = (TRAINING_JOBS, PODS, CONFIG_MAPS, SERVICES)
+TEST_LABEL = "test.trainyard.dev/world"
+
+
+class World:
+    """One test's part of a cluster: its own namespace, its own fake nodes, its own operators."""
+
+    def __init__(self, cluster: Cluster, client: Client, namespace: str, folder: Path) -> None:
+        self.cluster = cluster
+        self.client = client
+        self.namespace = namespace
+        self.folder = folder
+        self.history = History()
+        self.operators: list[OperatorProcess] = []
+        self.nodes: list[str] = []
+        self._mirror: dict[tuple[str, str], Object] = {}
+        self._changed = asyncio.Condition()
+        self._watches: list[asyncio.Task[None]] = []
+
+    # Life
+
+    async def open(self) -> None:
+        await self.client.create(
+            NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+        )
+        for resource in MIRRORED:
+            page = await self.client.list(resource, self.namespace)
+            self._watches.append(asyncio.create_task(self._watch(resource, page.resource_version)))
+
+    async def close(self) -> None:
+        for operator in self.operators:
+            if operator.running:
+                operator.thaw()
+                await operator.kill()
+        for task in self._watches:
+            task.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
+        for node in self.nodes:
+            with contextlib.suppress(ApiError):
+                await self._delete(NODES, node, None)
+        with contextlib.suppress(ApiError):
+            await self._delete(NAMESPACES, self.namespace, None)
+
+    async def _watch(self, resource: Resource, version: str) -> None:
+        while True:
+            async for event in self.client.watch(resource, self.namespace, resource_version=version):
+                version = event.object["metadata"]["resourceVersion"]
+                if event.type != "BOOKMARK":
+                    await self._note(event.type, resource, event.object)
+
+    async def _note(self, type_: str, resource: Resource, obj: Object) -> None:
+        key = (resource.kind, obj["metadata"]["name"])
+        async with self._changed:
+            self.history.add(type_, resource.kind, obj)
+            if type_ == "DELETED":
+                self._mirror.pop(key, None)
+            else:
+                self._mirror[key] = obj
+            self._changed.notify_all()
+
+    # Looking
+
+    def all(self, kind: str) -> list[Object]:
+        return [obj for (k, _), obj in sorted(self._mirror.items()) if k == kind]
+
+    def get(self, kind: str, name: str) -> Object | None:
+        return self._mirror.get((kind, name))
+
+    def job(self, name: str) -> Object:
+        return self._mirror.get(("TrainingJob", name)) or {}
+
+    def status(self, name: str) -> Object:
+        return self.job(name).get("status") or {}
+
+    def phase(self, name: str) -> str:
+        return str(self.status(name).get("phase", ""))
+
+    def condition(self, name: str, kind: str) -> Object:
+        return next((c for c in self.status(name).get("conditions", []) if c["type"] == kind), {})
+
+    def pods(self, job: str, attempt: int | None = None) -> list[Object]:
+        """Pods of a job by label, in rank order."""
+        labels = {"trainyard.dev/job": job}
+        if attempt is not None:
+            labels["trainyard.dev/attempt"] = str(attempt)
+        found = [p for p in self.all("Pod") if labels.items() <= (p["metadata"].get("labels") or {}).items()]
+        return sorted(found, key=lambda p: int(p["metadata"]["labels"]["trainyard.dev/rank"]))
+
+    def live(self, job: str) -> list[Object]:
+        return [p for p in self.pods(job) if p["status"].get("phase") not in ("Succeeded", "Failed")]
+
+    async def until(self, true: Callable[[], Any], what: str, seconds: float = 60.0) -> None:
+        """Wait until the mirror makes it true; fails with what is known of the jobs and of the operator."""
+        try:
+            async with asyncio.timeout(seconds), self._changed:
+                await self._changed.wait_for(true)
+        except TimeoutError:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}\n{self.describe()}") from None
+
+    async def until_phase(self, job: str, *phases: str, seconds: float = 60.0) -> None:
+        await self.until(lambda: self.phase(job) in phases, f"{job} in phase {' or '.join(phases)}", seconds)
+
+    async def quiet(self, seconds: float) -> list[str]:
+        """What changes in the mirror over a while; for showing that nothing does."""
+        before = len(self.history.happenings)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds), self._changed:
+                await self._changed.wait_for(lambda: False)
+        return [f"{h.type} {h.kind} {h.name}" for h in self.history.happenings[before:]]
+
+    def describe(self) -> str:
+        jobs = [
+            json.dumps({"name": j["metadata"]["name"], "status": j.get("status")}, indent=1)
+            for j in self.all("TrainingJob")
+        ]
+        pods = [
+            f"{p['metadata']['name']} {p['status'].get('phase')} on {p['spec'].get('nodeName')}"
+            for p in self.all("Pod")
+        ]
+        logs = [f"--- {o.log}\n{o.tail()}" for o in self.operators]
+        return "\n".join([*jobs, *pods, *logs])
+
+    # Hands
+
+    async def add_nodes(self, count: int, *, gpus: int = 8, prefix: str = "n", **labels: str) -> list[str]:
+        """Fake nodes of this test alone, Ready when this returns."""
+        names = [f"{self.namespace}-{prefix}{i}" for i in range(count)]
+        for name in names:
+            await self.client.create(NODES, fake_node(name, gpus, {TEST_LABEL: self.namespace, **labels}))
+        self.nodes += names
+        for name in names:
+            await self._node_usable(name)
+        return names
+
+    async def _node_usable(self, name: str) -> None:
+        page = await self.client.list(NODES, fields=f"metadata.name={name}")
+        if any(_usable(node) for node in page.items):
+            return
+        async with asyncio.timeout(60):
+            stream = self.client.watch(NODES, resource_version=page.resource_version, fields=f"metadata.name={name}")
+            async with contextlib.aclosing(stream):
+                async for event in stream:
+                    if event.type != "BOOKMARK" and _usable(event.object):
+                        return
+
+    async def operator(self, name: str = "operator", **settings: str) -> OperatorProcess:
+        """Start an operator that serves this namespace and places on this test's nodes only."""
+        flags = {
+            "namespaces": self.namespace,
+            "lease-namespace": self.namespace,
+            "owned-nodes": f"{TEST_LABEL}={self.namespace}",
+            "log-format": "console",
+            **{key.replace("_", "-"): value for key, value in settings.items()},
+        }
+        process = OperatorProcess(self.cluster.kubeconfig, self.folder / f"{name}.log", **flags)
+        self.operators.append(process)
+        await process.start()
+        return process
+
+    async def apply(self, manifest: Object) -> Object:
+        body = {**manifest, "metadata": {**manifest["metadata"], "namespace": self.namespace}}
+        resource = TRAINING_JOBS if manifest["kind"] == "TrainingJob" else _by_kind(manifest["kind"])
+        return await self.client.create(resource, body)
+
+    async def patch_job(self, name: str, spec: Object) -> Object:
+        return await self.client.patch(TRAINING_JOBS, name, {"spec": spec}, self.namespace)
+
+    async def delete_job(self, name: str, propagation: str = "Background") -> None:
+        await self._delete(TRAINING_JOBS, name, self.namespace, propagation)
+
+    async def delete_pod(self, name: str) -> None:
+        """As a person does it."""
+        pod = self._mirror[("Pod", name)]
+        self.history.meddled.add(pod["metadata"]["uid"])
+        await self._delete(PODS, name, self.namespace)
+
+    async def annotate(self, pod: str, **annotations: str) -> None:
+        """Tell the fake kubelet how this pod behaves from now on (`exit_code="1"`)."""
+        keys = {f"kwok.trainyard.dev/{name.replace('_', '-')}": value for name, value in annotations.items()}
+        await self.client.patch(PODS, pod, {"metadata": {"annotations": keys}}, self.namespace)
+
+    async def finish_all(self, job: str, code: int = 0) -> None:
+        for pod in self.live(job):
+            await self.annotate(pod["metadata"]["name"], exit_code=str(code))
+
+    async def _delete(
+        self, resource: Resource, name: str, namespace: str | None, propagation: str = "Background"
+    ) -> None:
+        try:
+            found = await self.client.get(resource, name, namespace)
+        except NotFound:
+            return
+        await self.client.delete(
+            resource,
+            name,
+            namespace,
+            uid=found["metadata"]["uid"],
+            propagation_policy=propagation,  # type: ignore[arg-type]
+        )
+
+
+def _by_kind(kind: str) -> Resource:
+    from trainyard.kube import resources
+
+    known = [r for r in vars(resources).values() if isinstance(r, Resource)]
+    return next(r for r in known if r.kind == kind)
+
+
+def _usable(node: Object) -> bool:
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
+    return ready and not any(t["key"].startswith("node.kubernetes.io/") for t in node["spec"].get("taints") or [])
+
+
+def fake_node(name: str, gpus: int, labels: dict[str, str]) -> Object:
+    """A node that KWOK plays; a toleration-free stranger to every other test by its label."""
+    resources = {"cpu": "96", "memory": "1Ti", "ephemeral-storage": "1Ti", "pods": "110"}
+    if gpus:
+        resources |= {"nvidia.com/gpu": str(gpus), "rdma/hca_shared_devices_a": "8"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "annotations": {"kwok.x-k8s.io/node": "fake"},
+            "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "type": "kwok", **labels},
+        },
+        "status": {"capacity": resources, "allocatable": resources},
+    }

@@ -1,0 +1,66 @@
+"""Clusters for tests, made by the project's own front door `hack/yard`; kept between runs, taken down by `make`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+YARD = ROOT / "hack" / "yard"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A running cluster and the file that opens it."""
+
+    name: str
+    kubeconfig: str
+
+    def yard(self, command: str, *arguments: str) -> str:
+        """Run a command of the front door on this cluster."""
+        return run_yard(command, "--name", self.name, *arguments)
+
+    def kubectl(
+        self, *arguments: str, stdin: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the kubectl that was built with the cluster; the outcome is the caller's to judge unless `check`."""
+        path = os.pathsep.join((kubectl_folder(), os.environ["PATH"]))
+        done = subprocess.run(
+            ["kubectl", f"--kubeconfig={self.kubeconfig}", *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env={**os.environ, "PATH": path},
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(
+                f"kubectl {' '.join(arguments)} failed ({done.returncode}): {done.stderr}{done.stdout}"
+            )
+        return done
+
+
+def run_yard(command: str, *arguments: str, timeout: float = 3000.0) -> str:
+    """Standard output of `hack/yard COMMAND ...`; raises AssertionError with its words where it fails."""
+    done = subprocess.run(
+        [str(YARD), command, *arguments], capture_output=True, text=True, timeout=timeout, check=False
+    )
+    if done.returncode != 0:
+        raise AssertionError(f"hack/yard {command} failed ({done.returncode}):\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def ensure_cluster(name: str, *flags: str) -> Cluster:
+    """Bring a cluster up, or find it up; idempotent and safe to call from several test processes at once."""
+    run_yard("up", "--name", name, *flags)
+    return Cluster(name, run_yard("kubeconfig", "--name", name).strip())
+
+
+def kubectl_folder() -> str:
+    """The folder of the kubectl that belongs to the cluster's own version, where one was built."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trainyard" / "bin"
+    built = sorted(cache.glob("kubernetes-*/kubectl"))
+    return str(built[-1].parent) if built else ""
