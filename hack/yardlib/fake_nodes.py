@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from yardlib import build, process
-from yardlib.api import Json
+from yardlib.api import Api, Json
 from yardlib.control_plane import Cluster
 from yardlib.paths import CLUSTER_SOURCES
 from yardlib.process import Program
@@ -12,6 +14,8 @@ from yardlib.progress import say, step
 from yardlib.topology import LABEL_BLOCK, LABEL_RACK, RDMA_PER_NODE, RESOURCE_GPU, RESOURCE_RDMA, fake_place
 
 KWOK_ANNOTATION = "kwok.x-k8s.io/node"
+NODES = "/api/v1/nodes"
+NOT_READY = "node.kubernetes.io/not-ready"
 READY_SECONDS = 180.0
 
 
@@ -61,6 +65,7 @@ def kwok(cluster: Cluster) -> Program:
             f"--node-lease-duration-seconds={lease}",
             f"--node-ip={cluster.addresses.loopback}",
             "--cidr=10.64.0.1/10",
+            "--v=WARN",
         ],
         folder=cluster.control,
         cgroup=cluster.group("control"),
@@ -73,28 +78,43 @@ def start(cluster: Cluster) -> None:
         return
     player = kwok(cluster)
     process.ensure(player)
-    api, tainted = cluster.api(), cluster.spec.nodes > 0
-    wanted = (
-        node(index, gpus=cluster.spec.fake_gpus, tainted=tainted) for index in range(cluster.spec.fake_nodes)
-    )
-    with step(f"waiting for {cluster.spec.fake_nodes} fake nodes", "1 s, and 1 s more for every 60"):
-        created = api.create_all("/api/v1/nodes", wanted)
+    api = cluster.api()
+    wanted = [wanted_node(cluster, index) for index in range(cluster.spec.fake_nodes)]
+    with step(f"waiting for {len(wanted)} fake nodes", "1 s, and 1 s more for every 100"):
+        created = api.create_all(NODES, wanted)
         process.wait_until_alive(
-            [player],
-            lambda: _ready(cluster) >= cluster.spec.fake_nodes,
-            seconds=READY_SECONDS,
-            what="the fake nodes",
-            pause=0.5,
+            [player], lambda: _ready(api) >= len(wanted), seconds=READY_SECONDS, what="the fake nodes", pause=0.5
         )
+        _untaint(api, cluster)
     if created:
         say(f"  {created} fake nodes created")
 
 
-def _ready(cluster: Cluster) -> int:
-    """How many fake nodes are Ready and free of the taint that a fresh node carries."""
-    items = cluster.api().get("/api/v1/nodes?labelSelector=type%3Dkwok&resourceVersion=0")["items"]
+def wanted_node(cluster: Cluster, index: int) -> Json:
+    """Fake node `index` of this cluster."""
+    return node(index, gpus=cluster.spec.fake_gpus, tainted=cluster.spec.nodes > 0)
+
+
+def _fake_nodes(api: Api) -> list[Json]:
+    items: list[Json] = api.get(f"{NODES}?labelSelector=type%3Dkwok&resourceVersion=0")["items"]
+    return items
+
+
+def _ready(api: Api) -> int:
     return sum(
         any(c["type"] == "Ready" and c["status"] == "True" for c in item["status"].get("conditions", []))
-        and not any(t["key"].startswith("node.kubernetes.io/") for t in item["spec"].get("taints", []))
-        for item in items
+        for item in _fake_nodes(api)
     )
+
+
+def _untaint(api: Api, cluster: Cluster) -> None:
+    """Takes off the taint that every fresh node gets: the controller manager does so too, but 20 a second."""
+    fresh = [
+        item["metadata"]["name"]
+        for item in _fake_nodes(api)
+        if any(taint["key"] == NOT_READY for taint in item["spec"].get("taints", []))
+    ]
+    taints = wanted_node(cluster, 0)["spec"]["taints"]
+    with ThreadPoolExecutor(16) as pool:
+        for _ in pool.map(lambda name: api.patch(f"{NODES}/{name}", {"spec": {"taints": taints or None}}), fresh):
+            pass
