@@ -127,7 +127,7 @@ async def run_process(process: Process, namespaces: tuple[str, ...]) -> Exit:
 
 
 async def _run_kopf(process: Process, namespaces: tuple[str, ...]) -> None:
-    """One run of kopf, until the process or kopf ends. Not by kopf's own runner: it would end the engine's tasks too."""
+    """One run of kopf, until the process or kopf ends. Not by kopf's own runner: that ends the engine's tasks too."""
     tasks = await kopf.spawn_tasks(
         registry=handlers(process, Login(process.source)),
         settings=kopf_settings(),
