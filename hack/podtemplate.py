@@ -3,9 +3,9 @@
     kubectl get --raw /openapi/v3/api/v1 > core.json
     hack/generate --pod-template core.json
 
-Run it when Trainyard moves to a newer Kubernetes. The result is kept in the repository, so that rendering the CRDs needs
-no cluster. Descriptions go (they would be most of the CRD), and lists and strings that rules walk over get bounds, without
-which the API server refuses the rules as too dear.
+Run it when Trainyard moves to a newer Kubernetes. The result is kept in the repository, so that rendering the CRDs
+needs no cluster. Descriptions go (they would be most of the CRD), and lists and strings that rules walk over get
+bounds, without which the API server refuses the rules as too dear.
 """
 
 from __future__ import annotations

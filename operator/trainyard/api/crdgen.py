@@ -1,8 +1,8 @@
-"""Renders the CustomResourceDefinition from the models, the pod template and the rules. Pure but for reading its own data.
+"""Renders the CustomResourceDefinition from the models, the pod template and the rules.
 
     python -m trainyard.api.crdgen          # print the CRD as YAML
 
-`hack/generate` writes the files and checks them.
+Pure but for reading its own package's data. `hack/generate` writes the files and checks them.
 """
 
 import copy
@@ -96,7 +96,7 @@ def to_yaml(crd: Schema) -> str:
 class _Plain(yaml.SafeDumper):
     """YAML without anchors: what is equal is written twice, because readers and diffs want it so."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 (the signature is PyYAML's)
         return True
 
 

@@ -17,16 +17,19 @@ CHANGES = """\
 | fields | when |
 |---|---|
 | `failurePolicy`, `activeDeadlineSeconds`, `ttlSecondsAfterFinished`, `cleanPods`, `suspend` | at any time |
-| `framework`, `accelerator`, `rdma`, `roles` with their templates, `scheduling`, `rendezvous`, `checkpoint` | where the old object was suspended; editing and resuming in one write is allowed |
+| `framework`, `accelerator`, `rdma`, `roles`, `scheduling`, `rendezvous`, `checkpoint` | while suspended |
 | the order of `roles` (it gives the ranks), `managedBy` | never |
+
+While suspended means: the object was suspended before the write. Editing and resuming in one write is allowed,
+suspending and editing is not.
 """
 
 LIMITS = """\
 ## Where a pod template is stricter here than in a pod
 
-* A keyed list (`env`, `volumes`, `ports`, ...) refuses two entries of one key, which a pod's `env` would accept: the later would win there.
+* A keyed list (`env`, `volumes`, `ports`, ...) refuses two entries of one key. A pod's `env` would take the later one.
 * A quantity is a whole number or text: write `500m` or `"0.5"`, not `0.5`.
-* `metadata` holds labels and annotations only, and there are no ephemeral containers: a pod cannot be created with them.
+* `metadata` holds labels and annotations only. Ephemeral containers are left out: no pod can be created with them.
 * The lists have bounds: 16 containers, 16 init containers, 64 volumes, 256 variables, and so on.
 """
 
@@ -55,8 +58,8 @@ def reasons_reference() -> str:
     parts = [
         HEADER,
         "# Phases, conditions, reasons",
-        "`kubectl get tj` shows a job's phase, `-o wide` its reason, `kubectl describe tj NAME` the conditions with their "
-        "messages and the latest episodes.",
+        "`kubectl get tj` shows a job's phase, `-o wide` its reason, "
+        "`kubectl describe tj NAME` the conditions with their messages and the latest episodes.",
         "## Phases",
         _words(Phase),
         "## Conditions",
@@ -124,7 +127,7 @@ def _type(name: str, field: Schema) -> str:
         return "map" if "additionalProperties" in field else "object"
     if field["type"] == "integer":
         return "integer" + _span(field.get("minimum"), field.get("maximum"))
-    return field.get("format") or field["type"]
+    return str(field.get("format") or field["type"])
 
 
 def _span(low: Any, high: Any) -> str:

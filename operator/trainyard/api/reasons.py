@@ -1,6 +1,7 @@
 """Why a job is where it is: phases, condition types, reasons and causes, each with its meaning and its remedy.
 
-The text beside a member is what `docs/reference/reasons.md` prints. Members may be added; a published one keeps its value.
+The text beside a member is what `docs/reference/reasons.md` prints. Members may be added; a published one keeps its
+value.
 """
 
 from enum import StrEnum
@@ -101,7 +102,8 @@ class Reason(Documented):
     )
     UNSATISFIABLE_RESOURCE = (
         "UnsatisfiableResource",
-        "No node, even empty, could hold one of the pods: it asks for more than any node has, or for a resource that none has.",
+        "No node, even empty, could hold one of the pods: it asks for more than any node has, or for a resource "
+        "that none has.",
         "Compare the role's limits with `kubectl describe nodes`; mend `gpus`, `accelerator`, `rdma` or the template.",
     )
     NO_SUITABLE_NODE = (
@@ -121,7 +123,8 @@ class Reason(Documented):
     )
     DIRECTORY_IN_USE = (
         "DirectoryInUse",
-        "Another live job writes to the same checkpoint directory of the same claim; this one waits until that one has ended.",
+        "Another live job writes to the same checkpoint directory of the same claim; this one waits until that "
+        "one has ended.",
         "Give one of them another `checkpoint.directory`.",
     )
     CLAIM_NOT_FOUND = (
@@ -139,6 +142,11 @@ class Reason(Documented):
         "The checkpoint claim is being deleted; a job does not start on storage that is about to go.",
         "Wait for it to be gone, or name another claim.",
     )
+    CLAIM_PENDING = (
+        "ClaimPending",
+        "The checkpoint claim is not bound to a volume yet and its storage class does not wait for a first pod.",
+        "`kubectl describe pvc CLAIM -n NAMESPACE` says what its volume waits for.",
+    )
     UNKNOWN_PRIORITY_CLASS = (
         "UnknownPriorityClass",
         "The PriorityClass of `scheduling.priorityClassName` does not exist.",
@@ -149,17 +157,24 @@ class Reason(Documented):
         "The job would fit, but starting it now could delay a job that is ahead of it by priority or age.",
         "The message names that job; wait, or raise `scheduling.priorityClassName`.",
     )
+    OTHER_GANG_BINDING = (
+        "OtherGangBinding",
+        "A start of this Delegated job was rolled back and another Delegated gang is only partly bound: "
+        "starting both could make each wait for nodes that the other has.",
+    )
     BACKOFF = (
         "Backoff",
         "The next attempt waits out its delay after a failure, a repeated disruption or a rolled back start.",
     )
     AWAITING_CAUSE = (
         "AwaitingCause",
-        "A failure is not yet blamed (at most 90 s) and the budget might already be spent; the next attempt waits for the verdict.",
+        "A failure is not yet blamed (at most 90 s) and the budget might already be spent; the next attempt "
+        "waits for the verdict.",
     )
     POD_REFUSED = (
         "PodRefused",
-        "The API server refuses the job's pods, or its other objects, as the template makes them; its own words are in the message.",
+        "The API server refuses the job's pods, or its other objects, as the template makes them; its own words "
+        "are in the message.",
         "Mend what the message names: suspend, edit, resume; or ask who runs the admission policy.",
     )
     DRY_RUN_REFUSED = (
@@ -188,16 +203,20 @@ class Reason(Documented):
     )
     SHARED_NODES = (
         "SharedNodes",
-        "Pods that Trainyard does not manage use accelerators of the nodes that it owns; a placement may be refused because of them.",
+        "Pods that Trainyard does not manage use accelerators of the nodes that it owns; a placement may be "
+        "refused because of them.",
         "Keep such pods off those nodes, or set which nodes Trainyard owns.",
     )
     DEVICE_BACKED = (
         "DeviceBacked",
-        "The accelerators are served by dynamic resource allocation and cannot be counted on nodes; the gang is placed as if Delegated.",
+        "The accelerators are served by dynamic resource allocation and cannot be counted on nodes; the gang is "
+        "placed as if Delegated.",
     )
     NOT_READY_NODES = (
         "NotReadyNodes",
-        "Nodes of the placement are not Ready or are tainted at this moment; pods are created once they are not.",
+        "Nodes that the gang needs are not Ready, cordoned or tainted at this moment; it is placed once enough "
+        "of them are back.",
+        "`kubectl get nodes`; `kubectl uncordon NODE`.",
     )
     NODES_UNREADABLE = (
         "NodesUnreadable",
@@ -290,8 +309,10 @@ class Reason(Documented):
     NOT_FINISHED = "NotFinished", "The outcome is open."
     MAX_RESTARTS_EXCEEDED = (
         "MaxRestartsExceeded",
-        "More application failures were charged within `failurePolicy.windowSeconds` than `failurePolicy.maxRestarts` allows.",
-        "`kubectl describe tj NAME` lists the episodes; read the kept pod's log, mend the program, apply the job again.",
+        "More application failures were charged within `failurePolicy.windowSeconds` than "
+        "`failurePolicy.maxRestarts` allows.",
+        "`kubectl describe tj NAME` lists the episodes; read the kept pod's log, mend the program, apply the "
+        "job again.",
     )
     ACTIVE_DEADLINE_EXCEEDED = (
         "ActiveDeadlineExceeded",

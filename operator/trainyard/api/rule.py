@@ -72,7 +72,8 @@ def role_rule(
 
 
 def first_role(roles: str, holds: str) -> str:
-    """CEL: the name of the first role `r` for which `holds` is false. Filtering names is cheap, filtering roles is not."""
+    """CEL: the name of the first role `r` for which `holds` is false. Filtering names is cheap, filtering roles is
+    not."""
     return f"{roles}.map(r, {holds} ? '' : r.name).filter(n, n != '')[0]"
 
 

@@ -15,7 +15,7 @@ RULES: tuple[Rule, ...] = (*JOB_RULES, *TEMPLATE_RULES, *UPDATE_RULES)
 
 
 def broken(job: Json) -> Iterator[tuple[str, str, str]]:
-    """Everything that a job breaks, as (path, what is wrong, how to mend it); the job is stored JSON with its defaults."""
+    """Everything that a stored job (with its defaults) breaks, as (path, what is wrong, how to mend it)."""
     for rule in RULES:
         if rule.holds is None:
             continue

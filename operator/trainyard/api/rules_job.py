@@ -92,7 +92,8 @@ NAMES = (
         id="resource-name",
         at=("spec.accelerator", "spec.rdma", "spec.roles[].accelerator", "spec.roles[].rdma"),
         field="resource",
-        cel=f"!has(self.resource) || ({matching('self.resource', RESOURCE)} && !self.resource.startsWith('kubernetes.io/'))",
+        cel=f"!has(self.resource) || ({matching('self.resource', RESOURCE)} && "
+        f"!self.resource.startsWith('kubernetes.io/'))",
         what="resource must be an extended resource",
         mend=f"write the name that the device plugin registers, such as {DEFAULT_GPU_RESOURCE}",
         holds=lambda value: (
@@ -227,7 +228,8 @@ CHECKPOINT = (
         id="mount-path",
         at=("spec.checkpoint.mountPath",),
         cel=f"{matching('self', PATH)} && !{matching('self', DOTS)}",
-        what="mountPath must be an absolute path of letters, digits and . _ @ + - without '..' and without a '/' at its end",
+        what="mountPath must be an absolute path of letters, digits and . _ @ + - without '..' and without a "
+        "'/' at its end",
         mend="write it like /checkpoints",
         holds=lambda path: fits(PATH, path) and not fits(DOTS, path),
     ),
@@ -243,7 +245,8 @@ CHECKPOINT = (
         id="directory",
         at=("spec.checkpoint.directory",),
         cel=matching("self", RELATIVE) + " && !" + matching("('/' + self)", DOTS),
-        what="directory must stay under mountPath: a relative path of letters, digits and . _ @ + - without '.' or '..' as a part",
+        what="directory must stay under mountPath: a relative path of letters, digits and . _ @ + - without '.' "
+        "or '..' as a part",
         mend="write it like gpt or team/gpt",
         holds=lambda path: fits(RELATIVE, path) and not fits(DOTS, "/" + path),
     ),

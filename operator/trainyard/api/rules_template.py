@@ -154,7 +154,8 @@ IDENTITY = (
         at=POD,
         cel="!has(self.hostname) && !has(self.subdomain) && !has(self.hostnameOverride) && "
         "!(has(self.setHostnameAsFQDN) && self.setHostnameAsFQDN)",
-        what="hostname, subdomain, hostnameOverride and setHostnameAsFQDN are not free: the ranks find each other by them",
+        what="hostname, subdomain, hostnameOverride and setHostnameAsFQDN are not free: the ranks find each "
+        "other by them",
         mend="remove them; TRAINYARD_* variables tell a pod its names",
         holds=lambda pod: (
             not any(pod.get(k) for k in ("hostname", "subdomain", "hostnameOverride", "setHostnameAsFQDN"))
@@ -236,7 +237,8 @@ CONTAINERS = (
         id="container-restart-policy",
         at=POD,
         field="containers",
-        cel="self.containers.all(c, !has(c.restartPolicyRules) && (!has(c.restartPolicy) || c.restartPolicy == 'Never'))",
+        cel="self.containers.all(c, !has(c.restartPolicyRules) && (!has(c.restartPolicy) || c.restartPolicy == "
+        "'Never'))",
         what="a container has a restart policy of its own: the attempt restarts as a whole, not the container",
         mend="remove restartPolicy and restartPolicyRules; a sidecar that may restart belongs into initContainers",
         holds=lambda pod: all(

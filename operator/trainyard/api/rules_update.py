@@ -8,7 +8,10 @@ from trainyard.api.hashing import ATTEMPT_FIELDS
 from trainyard.api.rule import Rule
 
 _OPTIONAL = ("rdma", "checkpoint")
-_SUSPEND = 'suspend the job first (`kubectl patch tj NAME --type merge -p \'{"spec":{"suspend":true}}\'`), then edit, then resume'
+_SUSPEND = (
+    'suspend the job first (`kubectl patch tj NAME --type merge -p \'{"spec":{"suspend":true}}\'`), '
+    "then edit, then resume"
+)
 
 
 def _unchanged(field: str) -> str:

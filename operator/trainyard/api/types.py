@@ -1,8 +1,8 @@
 """The spec of a TrainingJob, field by field.
 
-The single source: the CRD's schema, its defaults, `kubectl explain` and the API reference are rendered from these models.
-A field stands here only if the operator acts on it. What the fields mean together is in `rules.py`; what a role inherits
-from its job is in `effective.py`.
+The single source: the CRD's schema, its defaults, `kubectl explain` and the API reference are rendered from these
+models. A field stands here only if the operator acts on it. What the fields mean together is in `rules.py`; what a role
+inherits from its job is in `effective.py`.
 """
 
 from enum import StrEnum
@@ -186,7 +186,8 @@ class Role(Model):
     rdma: RoleRdma | None = None
     """The role's own RDMA devices; what is left out is the job's."""
     template: Annotated[dict[str, Any], Field(json_schema_extra={"x-pod-template": True})]
-    """The pods, as in any pod template. The trainer is the container named trainer, else the first; its command is never rewritten."""
+    """The pods, as in any pod template. The trainer is the container named trainer, else the first; its command is
+    never rewritten."""
 
 
 class Topology(Model):
@@ -204,11 +205,13 @@ class Scheduling(Model):
     priority_class_name: ObjectName | None = None
     """PriorityClass of the pods, and of the job in the queue."""
     placement: Placement = Placement.BUILTIN
-    """Builtin places the whole gang before a pod exists; Delegated leaves the pods to the cluster's scheduler and autoscaler."""
+    """Builtin places the whole gang before a pod exists; Delegated leaves the pods to the cluster's scheduler and
+    autoscaler."""
     topology: Topology | None = None
     """How close together the gang must or should be."""
     start_deadline_seconds: Annotated[Whole, Field(ge=10, le=86400)] = 600
-    """Time until every pod is bound, and again until every trainer has started; past it the gang is given back whole."""
+    """Time until every pod is bound, and again until every trainer has started; past it the gang is given back
+    whole."""
 
 
 class Rendezvous(Model):
@@ -291,7 +294,8 @@ class DeadNode(Model):
     """What happens when a node stops answering for good."""
 
     action: DeadNodeAction = DeadNodeAction.AUTO
-    """Proceed opens the next attempt without that node, Wait waits for it; Auto is Proceed, and Wait for a gang of one pod."""
+    """Proceed opens the next attempt without that node, Wait waits for it; Auto is Proceed, and Wait for a gang of
+    one pod."""
 
 
 class FailurePolicy(Model):
@@ -315,9 +319,11 @@ class JobSpec(Model):
     """What is to be trained, how, and what happens when it breaks."""
 
     framework: Framework = Framework.TORCH
-    """What the trainers find set up: environment variables of torch, tensorflow or jax; custom gets a host list only."""
+    """What the trainers find set up: environment variables of torch, tensorflow or jax; custom gets a host list
+    only."""
     suspend: Flag = False
-    """true frees all the job holds; roles and templates can be edited then; false goes on from the checkpoint volume."""
+    """true frees all the job holds; roles and templates can be edited then; false goes on from the checkpoint
+    volume."""
     managed_by: Annotated[str, Field(min_length=1, max_length=63)] | None = None
     """Another controller's name: Trainyard then leaves the job alone. Can never change."""
     accelerator: Accelerator = Accelerator()
@@ -342,7 +348,8 @@ class JobSpec(Model):
     failure_policy: FailurePolicy = FailurePolicy()
     """What happens when an attempt fails."""
     active_deadline_seconds: Annotated[Whole, Field(ge=1, le=10 * YEAR)] | None = None
-    """The job fails when it is active for longer, counted from its first open; resuming starts anew. Left out: no limit."""
+    """The job fails when it is active for longer, counted from its first open; resuming starts anew. Left out: no
+    limit."""
     ttl_seconds_after_finished: Annotated[Whole, Field(ge=0, le=YEAR)] | None = None
     """The finished job is deleted after this time. Left out: it is kept."""
     clean_pods: CleanPods = CleanPods.RUNNING

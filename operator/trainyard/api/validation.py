@@ -1,7 +1,7 @@
 """Whether a job is sound, asked a second time when the operator reads it. Pure.
 
-The schema and the CEL rules of the CRD refuse a bad spec at apply. What was stored under an older CRD, or past its rules,
-is judged here by the same models and the same table (`rules.py`), in the same words.
+The schema and the CEL rules of the CRD refuse a bad spec at apply. What was stored under an older CRD, or past its
+rules, is judged here by the same models and the same table (`rules.py`), in the same words.
 """
 
 from collections.abc import Iterator, Mapping
@@ -54,7 +54,8 @@ def parse_job_spec(raw: Mapping[str, Any]) -> JobSpec:
 
 
 def validate_job(name: str, spec: JobSpec) -> None:
-    """Judge a parsed spec by the rules, and the job's name with it. Raises InvalidSpec with everything that is wrong."""
+    """Judge a parsed spec by the rules, and the job's name with it. Raises InvalidSpec with everything that is
+    wrong."""
     stored = {"metadata": {"name": name}, "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True)}
     try:
         problems = tuple(Problem(*found) for found in broken(stored))
