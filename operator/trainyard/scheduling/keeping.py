@@ -1,0 +1,93 @@
+"""The next attempt of a gang that ran before: healthy ranks stay on their nodes, only lost ones get new places.
+
+Images are warm and local caches full where a rank ran. New places are sought as near to the kept ranks as there is
+room, and a required topology binds kept and new ranks together. Where the whole does not fit around the kept ranks
+the answer is "no", and the gang is placed afresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from trainyard.model.cluster import GangRequest
+from trainyard.scheduling.packing import Members, Packer
+from trainyard.scheduling.placement import Ranks, lay_out
+from trainyard.scheduling.shape import GangShape, RoleShape
+from trainyard.scheduling.topology import Topology
+
+Ports = dict[int, frozenset[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The ranks that can stay, and the rest of the gang as a shape of its own."""
+
+    ranks: Ranks
+    rest: GangShape
+    members: Members
+
+
+def keep(packer: Packer, shape: GangShape, members: Members, request: GangRequest) -> Ranks | None:
+    """All ranks, every healthy one where it was; None where none can stay or the whole does not fit around them."""
+    packer = Packer(packer.topology, packer.ledger, list(packer.view))
+    kept = _stay(packer, shape, members, request)
+    if not kept.ranks:
+        return None
+    for group in _near(packer.topology, shape, kept):
+        found = packer.gang(kept.rest, group)
+        if found is not None:
+            return lay_out(request.roles, found, kept.ranks)
+    return None
+
+
+def _stay(packer: Packer, shape: GangShape, members: Members, request: GangRequest) -> Kept:
+    """Put the ranks back one by one into the packer's view; whoever finds its node unfit or full counts as lost."""
+    ledger, view, index = packer.ledger, packer.view, packer.topology.index
+    ranks: Ranks = {}
+    rest: list[RoleShape] = []
+    ports: Ports = {}
+    used: list[set[int]] = []
+    for role, part, nodes in zip(request.roles, shape.roles, members, strict=True):
+        fit = set(nodes)
+        at_home = set[int]()
+        staying = 0
+        for rank in range(role.first_rank, role.first_rank + role.replicas):
+            i = index.get(request.keep.get(rank, ""), -1)
+            clash = (part.cap and i in at_home) or not ports.get(i, frozenset()).isdisjoint(part.ports)
+            if i not in fit or clash or not ledger.slots(part.need, part.cap)[view[i]]:
+                continue
+            ledger.enter(view, i, part.need)
+            if part.ports:
+                ports[i] = ports.get(i, frozenset()).union(part.ports)
+            at_home.add(i)
+            ranks[rank] = i
+            staying += 1
+        rest.append(replace(part, replicas=part.replicas - staying))
+        used.append(at_home)
+    return Kept(ranks, replace(shape, roles=tuple(rest)), _remaining(shape, members, used, ports))
+
+
+def _remaining(shape: GangShape, members: Members, used: list[set[int]], ports: Ports) -> Members:
+    """Nodes that may still take a lost rank of each role."""
+    return tuple(
+        [i for i in nodes if not (part.cap and i in at_home) and ports.get(i, frozenset()).isdisjoint(part.ports)]
+        for part, nodes, at_home in zip(shape.roles, members, used, strict=True)
+    )
+
+
+def _near(topology: Topology, shape: GangShape, kept: Kept) -> Iterator[Members]:
+    """Nodes for the lost ranks: the narrowest group around the kept ones first, never wider than is required."""
+    homes = set(kept.ranks.values())
+    if shape.one_node and len(homes) > 1:
+        return
+    if shape.one_node:
+        yield tuple([i for i in nodes if i in homes] for nodes in kept.members)
+        return
+    for level in range(len(topology.levels) - 1, max(shape.required, 0) - 1, -1):
+        groups = topology.groups[level]
+        around = {groups[i] for i in homes}
+        if len(around) == 1 and topology.group_names[level][next(iter(around))]:
+            yield tuple([i for i in nodes if groups[i] in around] for nodes in kept.members)
+    if shape.required < 0:
+        yield kept.members

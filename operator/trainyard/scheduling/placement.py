@@ -1,0 +1,110 @@
+"""Where a gang goes: which group of nodes, which nodes in it, which rank on which node.
+
+A fresh gang goes into the group that it leaves fullest, at the level it asks for: exactly there if the level is
+required, there first and then wider if it is preferred, and at the narrowest level that holds it if it asks for none.
+Judges room alone: order, quotas and claims are decided before; what an earlier attempt leaves behind is `keeping`'s
+part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from trainyard.model.cluster import RoleRequest
+from trainyard.scheduling.packing import Counts, Members, Packer
+from trainyard.scheduling.shape import GangShape
+
+Ranks = dict[int, int]
+"""Rank → node."""
+
+
+def lay_out(roles: tuple[RoleRequest, ...], found: list[Counts], kept: Mapping[int, int] | None = None) -> Ranks:
+    """Give the nodes to the ranks: kept ones stay, the others follow the order of the topology, role by role."""
+    ranks: Ranks = dict(kept or {})
+    for role, counts in zip(roles, found, strict=True):
+        nodes = (i for i in sorted(counts) for _ in range(counts[i]))
+        open_ranks = (r for r in range(role.first_rank, role.first_rank + role.replicas) if r not in ranks)
+        ranks.update(dict(zip(list(open_ranks), nodes, strict=True)))
+    return ranks
+
+
+def place(packer: Packer, shape: GangShape, members: Members) -> list[Counts] | None:
+    """A place for the whole gang, or none."""
+    if any(packer.room(role, nodes) < role.replicas for role, nodes in zip(shape.roles, members, strict=True)):
+        return None
+    for group in _groups(packer, shape, members):
+        found = packer.gang(shape, group)
+        if found is not None:
+            return found
+    return None
+
+
+def _groups(packer: Packer, shape: GangShape, members: Members) -> Iterator[Members]:
+    """The groups to try, best first."""
+    depth = len(packer.topology.levels)
+    if shape.one_node:
+        yield from _single_nodes(packer, shape, members)
+        return
+    if shape.required >= 0:
+        yield from fitting_groups(packer, shape, members, shape.required)
+        return
+    for level in range(shape.preferred if shape.preferred >= 0 else depth - 1, -1, -1):
+        yield from fitting_groups(packer, shape, members, level)
+    yield members
+
+
+def _single_nodes(packer: Packer, shape: GangShape, members: Members) -> Iterator[Members]:
+    common = set(members[0]).intersection(*members[1:])
+    if shape.required >= 0:
+        named, groups = packer.topology.group_names[shape.required], packer.topology.groups[shape.required]
+        common = {i for i in common if named[groups[i]]}
+    weights = packer.ledger.weights(shape.roles[0].column)
+    for i in sorted(common, key=lambda i: (weights[packer.view[i]], i)):
+        yield tuple((i,) for _ in shape.roles)
+
+
+def fitting_groups(packer: Packer, shape: GangShape, members: Members, level: int) -> Iterator[Members]:
+    """Groups of a level that have room for every role taken alone, the fullest first."""
+    topology, view = packer.topology, packer.view
+    names, groups = topology.group_names[level], topology.groups[level]
+    fits: set[int] | None = None
+    for role, nodes in zip(shape.roles, members, strict=True):
+        slots = packer.ledger.slots(role.need, role.cap)
+        sums: dict[int, int] = {}
+        for i in nodes:
+            sums[groups[i]] = sums.get(groups[i], 0) + slots[view[i]]
+        room = {g for g, total in sums.items() if total >= role.replicas and names[g]}
+        fits = room if fits is None else fits & room
+    if not fits:
+        return
+    parts = [topology.split(nodes, level) for nodes in members]
+    for g in sorted(fits, key=_fullness(packer, shape, members, level, fits)):
+        yield tuple(part[g] for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fullness:
+    """Sort key: what stays free in the group, then in the wider groups around it, then the fixed order."""
+
+    sums: tuple[dict[int, int], ...]
+    around: dict[int, tuple[int, ...]]
+
+    def __call__(self, group: int) -> tuple[int, ...]:
+        return (*(s[g] for s, g in zip(self.sums, self.around[group], strict=True)), group)
+
+
+def _fullness(packer: Packer, shape: GangShape, members: Members, level: int, fits: set[int]) -> _Fullness:
+    topology, view = packer.topology, packer.view
+    weights = packer.ledger.weights(shape.roles[0].column)
+    levels = range(level, -1, -1)
+    sums: list[dict[int, int]] = []
+    for at in levels:
+        total: dict[int, int] = {}
+        groups = topology.groups[at]
+        for i in members[0]:
+            total[groups[i]] = total.get(groups[i], 0) + weights[view[i]]
+        sums.append(total)
+    own = topology.groups[level]
+    around = {own[i]: tuple(topology.groups[at][i] for at in levels) for i in members[0] if own[i] in fits}
+    return _Fullness(tuple(sums), around)

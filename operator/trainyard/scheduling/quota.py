@@ -1,0 +1,102 @@
+"""ResourceQuotas against whole gangs: what the API server would refuse pod by pod is refused here at once.
+
+Grants of the same round are counted as they are given. A job that waits for room keeps its share of the quota against
+those behind it, as it keeps the nodes. Keys that speak of limits, storage or other objects are left to the API
+server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from trainyard.api.reasons import Reason
+from trainyard.model.cluster import GangRequest
+from trainyard.model.resources import format_amount
+from trainyard.model.views import QuotaView
+from trainyard.scheduling.messages import Obstacle, gang_words
+
+_PODS = ("pods", "count/pods")
+_REQUESTS = "requests."
+
+Needs = dict[str, int]
+
+
+def needs_of(request: GangRequest) -> Needs:
+    """The gang's total by resource, and its number of pods."""
+    total: Needs = {"pods": request.size}
+    for role in request.roles:
+        for name, value in role.resources:
+            if name != "pods":
+                total[name] = total.get(name, 0) + value * role.replicas
+    return total
+
+
+def counted(key: str, needs: Needs) -> int:
+    """How much of a quota's key the gang takes; 0 for a key that it does not touch."""
+    return needs["pods"] if key in _PODS else needs.get(key.removeprefix(_REQUESTS), 0)
+
+
+class Quotas:
+    """The quotas of all namespaces as the round goes on."""
+
+    def __init__(self, quotas: Mapping[str, tuple[QuotaView, ...]]) -> None:
+        """Start from what the API server counts as used."""
+        self._quotas = quotas
+        self._granted: dict[str, list[Needs]] = {}
+        self._waiting: dict[str, list[tuple[GangRequest, Needs]]] = {}
+
+    def grant(self, request: GangRequest) -> None:
+        if self._quotas.get(request.key.namespace):
+            self._granted.setdefault(request.key.namespace, []).append(needs_of(request))
+
+    def wait(self, request: GangRequest) -> None:
+        if self._quotas.get(request.key.namespace):
+            self._waiting.setdefault(request.key.namespace, []).append((request, needs_of(request)))
+
+    def exceeded(self, request: GangRequest) -> Obstacle | None:
+        """The first key that has no room for the whole gang."""
+        needs = needs_of(request)
+        for quota in self._quotas.get(request.key.namespace, ()):
+            used = dict(quota.used)
+            for key, hard in quota.hard:
+                need = counted(key, needs)
+                taken = used.get(key, 0) + self._counted_grants(request, key)
+                if need and taken + need > hard:
+                    return _exceeded(request, quota, key, need, taken)
+        return None
+
+    def ahead(self, request: GangRequest, passes: Callable[[GangRequest], bool]) -> GangRequest | None:
+        """The waiting job that could no longer start if this one took its part of the quota now."""
+        waiting = [w for w in self._waiting.get(request.key.namespace, ()) if not passes(w[0])]
+        if not waiting:
+            return None
+        needs = needs_of(request)
+        for quota in self._quotas[request.key.namespace]:
+            used = dict(quota.used)
+            for key, hard in quota.hard:
+                need = counted(key, needs)
+                left = hard - used.get(key, 0) - self._counted_grants(request, key) - need
+                for job, wants in waiting if need else ():
+                    left -= counted(key, wants)
+                    if left < 0:
+                        return job
+        return None
+
+    def _counted_grants(self, request: GangRequest, key: str) -> int:
+        return sum(counted(key, g) for g in self._granted.get(request.key.namespace, ()))
+
+
+def _exceeded(request: GangRequest, quota: QuotaView, key: str, need: int, taken: int) -> Obstacle:
+    hard = dict(quota.hard)[key]
+    amounts = tuple(format_amount(key, value) for value in (need, max(hard - taken, 0), hard))
+    cause = (
+        "more than the quota allows even when nothing else runs: ask for less, or have the quota raised"
+        if need > hard
+        else "wait for other pods of the namespace to end, ask for less, or have the quota raised"
+    )
+    return Obstacle(
+        Reason.QUOTA_EXCEEDED,
+        f"The whole gang ({gang_words(request)}) needs {amounts[0]} of {key}, and ResourceQuota {quota.name} has "
+        f"{amounts[1]} of {amounts[2]} left; {cause}. "
+        f"See: kubectl describe quota {quota.name} -n {request.key.namespace}",
+    )

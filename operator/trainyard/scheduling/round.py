@@ -1,0 +1,106 @@
+"""The state of one round: the snapshot, and what the round itself has already given away, in order of the queue.
+
+It enters outcomes and answers questions about them; which outcome a request gets is decided by the scheduler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trainyard.api.reasons import Reason
+from trainyard.api.types import Placement
+from trainyard.model.cluster import ClusterSnapshot, GangRequest, SchedulingPolicy
+from trainyard.model.views import Instant, Key
+from trainyard.scheduling.backfill import Backfill, Hold, Marks
+from trainyard.scheduling.filters import Filters
+from trainyard.scheduling.ledger import Ledger
+from trainyard.scheduling.messages import Obstacle, ahead_words, pass_words
+from trainyard.scheduling.order import priority_of
+from trainyard.scheduling.placement import Ranks
+from trainyard.scheduling.quota import Quotas
+from trainyard.scheduling.topology import Topology
+
+_Directory = tuple[str, str, str]
+
+
+class Round:
+    """Snapshot, ledger, quotas, directories and marks of one call."""
+
+    def __init__(
+        self, cluster: ClusterSnapshot, requests: Sequence[GangRequest], policy: SchedulingPolicy, now: Instant
+    ) -> None:
+        """Build everything that is shared by all requests once."""
+        self.cluster = cluster
+        self.policy = policy
+        self.now = now
+        self.topology = Topology(cluster.nodes, policy.levels)
+        self.filters = Filters(self.topology, policy.owned_nodes)
+        self.ledger = Ledger(self.topology, cluster, (role for request in requests for role in request.roles))
+        self.quotas = Quotas(cluster.quotas)
+        self.backfill = Backfill(now, policy.backfill_bound)
+        self.binding: list[Key] = list(cluster.partly_bound)
+        self._directories: dict[_Directory, tuple[str, str]] = {
+            (d.namespace, d.claim, d.directory): (d.job, d.job_uid) for d in cluster.directories
+        }
+
+    def delegated(self, request: GangRequest) -> bool:
+        """The cluster's own scheduler chooses the nodes: asked for, or the accelerators do not show on nodes."""
+        return request.placement is Placement.DELEGATED or self.device_backed(request)
+
+    def device_backed(self, request: GangRequest) -> bool:
+        return any(r.accelerator in self.policy.device_backed for r in request.roles)
+
+    def directory_user(self, request: GangRequest) -> str | None:
+        """The other job that has this job's checkpoint directory, or is ahead of it for it."""
+        user = self._directories.get(_directory(request)) if request.directory else None
+        return user[0] if user and user[1] != request.uid else None
+
+    def behind(self, request: GangRequest, ahead: GangRequest, harm: str) -> Obstacle:
+        """It must not pass the job ahead."""
+        by_priority = priority_of(ahead, self.cluster) > priority_of(request, self.cluster)
+        left = self.backfill.deadline(ahead) - self.now
+        return Obstacle(
+            Reason.BEHIND_OTHER_JOB,
+            f"There is room, but starting now would {harm}: {ahead_words(ahead, by_priority)}. What to do: "
+            f"{pass_words(left)}. See: kubectl get tj {ahead.key.name} -n {ahead.key.namespace}",
+            waits=True,
+        )
+
+    def enter_grant(self, request: GangRequest, ranks: Ranks) -> None:
+        """Reserve what was granted against everybody behind."""
+        self.quotas.grant(request)
+        self._claim_directory(request)
+        if not ranks:
+            self.binding.append(request.key)
+        for role in request.roles:
+            need = self.ledger.need(role.resources)
+            for rank in range(role.first_rank, role.first_rank + role.replicas) if ranks else ():
+                self.ledger.take(ranks[rank], need, role.host_ports)
+
+    def enter_wait(self, request: GangRequest, useful: Marks) -> None:
+        """It waits for room: mark what it waits for."""
+        self.backfill.wait(request, useful)
+        self.quotas.wait(request)
+        self._claim_directory(request)
+
+    def enter_hold(self, request: GangRequest) -> None:
+        """Keep the room of its kept ranks for it until the hold ends; jobs ahead have already had their turn."""
+        if not request.keep or request.held_until <= self.now:
+            return
+        held: set[int] = set()
+        for role in request.roles:
+            need = self.ledger.need(role.resources)
+            for rank in range(role.first_rank, role.first_rank + role.replicas):
+                node = self.topology.index.get(request.keep.get(rank, ""))
+                if node is not None:
+                    self.ledger.hold(node, need)
+                    held.add(node)
+        self.backfill.holds.append(Hold(request, frozenset(held)))
+
+    def _claim_directory(self, request: GangRequest) -> None:
+        if request.directory:
+            self._directories[_directory(request)] = (request.key.name, request.uid)
+
+
+def _directory(request: GangRequest) -> _Directory:
+    return request.key.namespace, request.claim, request.directory

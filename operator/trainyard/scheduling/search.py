@@ -1,0 +1,141 @@
+"""Looks for a place and remembers the answers of one round: jobs of one shape ask the same questions many times.
+
+An answer holds for one version of the ledger, one view of it and one set of closed nodes. Enters nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from trainyard.model.cluster import GangRequest
+from trainyard.model.views import Key, NodeTerms
+from trainyard.scheduling.backfill import Marks, marks, unmarked
+from trainyard.scheduling.filters import Suited
+from trainyard.scheduling.gates import needs_one_node
+from trainyard.scheduling.keeping import keep
+from trainyard.scheduling.ledger import View
+from trainyard.scheduling.packing import Counts, Members, Packer, free_of_ports
+from trainyard.scheduling.placement import Ranks, fitting_groups, lay_out, place
+from trainyard.scheduling.round import Round
+from trainyard.scheduling.shape import GangShape, shape_of
+
+
+class Room(StrEnum):
+    """Which room is looked at."""
+
+    OPEN = "open"
+    """Free, less what is held for jobs ahead."""
+    FREE = "free"
+    EMPTY = "empty"
+    """As if nothing ran."""
+
+
+class Nodes(StrEnum):
+    """Which nodes are looked at."""
+
+    USABLE = "usable"
+    """Healthy and suitable, not avoided by the job."""
+    HEALTHY = "healthy"
+    MATCHING = "matching"
+    """Whatever their health."""
+
+
+class Search:
+    """The searches of one round."""
+
+    def __init__(self, round_: Round) -> None:
+        """Start with no answers."""
+        self.round = round_
+        self._found: dict[object, list[Counts] | None] = {}
+        self._members: dict[object, Members] = {}
+        self._useful: dict[GangShape, Marks] = {}
+
+    def shape(self, request: GangRequest) -> GangShape:
+        return shape_of(
+            request,
+            self.round.ledger,
+            self.round.topology,
+            self._volume_terms(request),
+            needs_one_node(self.round, request),
+        )
+
+    def _volume_terms(self, request: GangRequest) -> NodeTerms:
+        claim = self.round.cluster.claims.get(Key(request.key.namespace, request.claim)) if request.claim else None
+        volume = self.round.cluster.volumes.get(claim.volume) if claim else None
+        return volume.nodes if volume else ()
+
+    def suited(self, shape: GangShape) -> list[Suited]:
+        """By role: the nodes that suit it."""
+        return [self.round.filters.suited(role.suit) for role in shape.roles]
+
+    def view(self, room: Room) -> View:
+        ledger = self.round.ledger
+        return {Room.OPEN: ledger.open, Room.FREE: ledger.free, Room.EMPTY: ledger.empty}[room]
+
+    def packer(self, room: Room) -> Packer:
+        return Packer(self.round.topology, self.round.ledger, self.view(room))
+
+    def members(
+        self, shape: GangShape, nodes: Nodes, avoid: frozenset[str] = frozenset(), closed: Marks = 0
+    ) -> Members:
+        """By role: the nodes that may be looked at, ports left aside."""
+        key = (tuple(role.suit for role in shape.roles), nodes, avoid, closed)
+        if key not in self._members:
+            index = self.round.topology.index
+            avoided = {index[name] for name in avoid if name in index} if nodes is Nodes.USABLE else set[int]()
+            self._members[key] = tuple(
+                unmarked(_without(s.matching if nodes is Nodes.MATCHING else s.usable, avoided), closed)
+                for s in self.suited(shape)
+            )
+        return self._members[key]
+
+    def find(self, request: GangRequest, shape: GangShape, room: Room, closed: Marks = 0) -> Ranks | None:
+        """A place on usable nodes: with the healthy ranks kept if that can be, else afresh."""
+        if request.keep:
+            members = self._with_ports(shape, self.members(shape, Nodes.USABLE, request.avoid, closed))
+            ranks = keep(self.packer(room), shape, members, request)
+            if ranks is not None:
+                return ranks
+        found = self.fresh(shape, room, Nodes.USABLE, request.avoid, closed)
+        return None if found is None else lay_out(request.roles, found)
+
+    def fresh(
+        self, shape: GangShape, room: Room, nodes: Nodes, avoid: frozenset[str] = frozenset(), closed: Marks = 0
+    ) -> list[Counts] | None:
+        """A place for a gang that keeps nothing."""
+        key = (shape, room, nodes, avoid, closed, -1 if room is Room.EMPTY else self.round.ledger.version)
+        if key not in self._found:
+            members = self.members(shape, nodes, avoid, closed)
+            members = members if room is Room.EMPTY else self._with_ports(shape, members)
+            self._found[key] = place(self.packer(room), shape, members)
+        return self._found[key]
+
+    def _with_ports(self, shape: GangShape, members: Members) -> Members:
+        used = self.round.ledger.ports
+        return tuple(free_of_ports(nodes, role.ports, used) for role, nodes in zip(shape.roles, members, strict=True))
+
+    def useful(self, shape: GangShape) -> Marks:
+        """Healthy nodes that the gang could use if nothing else ran; none where it could not start even then."""
+        if shape not in self._useful:
+            self._useful[shape] = self._useful_nodes(shape)
+        return self._useful[shape]
+
+    def _useful_nodes(self, shape: GangShape) -> Marks:
+        if self.fresh(shape, Room.EMPTY, Nodes.HEALTHY) is None:
+            return 0
+        ledger, view = self.round.ledger, self.round.ledger.empty
+        members = self.members(shape, Nodes.HEALTHY)
+        parts: list[Members] = [members]
+        if shape.required >= 0:
+            parts = list(fitting_groups(self.packer(Room.EMPTY), shape, members, shape.required))
+        nodes: set[int] = set()
+        for part in parts:
+            for role, candidates in zip(shape.roles, part, strict=True):
+                slots = ledger.slots(role.need, role.cap)
+                nodes.update(i for i in candidates if slots[view[i]])
+        return marks(nodes, len(self.round.topology.names))
+
+
+def _without(nodes: Sequence[int], avoided: set[int]) -> Sequence[int]:
+    return [i for i in nodes if i not in avoided] if avoided else nodes
