@@ -201,6 +201,28 @@ class World:
         keys = {f"kwok.trainyard.dev/{name.replace('_', '-')}": value for name, value in annotations.items()}
         await self.client.patch(PODS, pod, {"metadata": {"annotations": keys}}, self.namespace)
 
+    async def delete_config_map(self, name: str) -> None:
+        await self._delete(CONFIG_MAPS, name, self.namespace)
+
+    async def poison_status(self, job: str, status: Object) -> None:
+        """Write into a job's status what the operator never would."""
+        await self.client.patch(TRAINING_JOBS, job, {"status": status}, self.namespace, subresource="status")
+
+    async def set_pod_status(self, pod: str, status: Object) -> None:
+        """As its kubelet would."""
+        await self.client.patch(PODS, pod, {"status": status}, self.namespace, subresource="status")
+
+    async def set_node(self, name: str, **spec: Any) -> None:
+        """Cordon it, taint it."""
+        await self.client.patch(NODES, name, {"spec": spec})
+
+    async def silence_node(self, name: str) -> None:
+        """Its kubelet dies: no heartbeat, no word of its pods, which stay where they are until it is back."""
+        for pod in self.all("Pod"):
+            if pod["spec"].get("nodeName") == name:
+                self.history.meddled.add(pod["metadata"]["uid"])
+        await self.client.patch(NODES, name, {"metadata": {"annotations": {"kwok.x-k8s.io/node": None}}})
+
     async def finish_all(self, job: str, code: int = 0) -> None:
         for pod in self.live(job):
             await self.annotate(pod["metadata"]["name"], exit_code=str(code))

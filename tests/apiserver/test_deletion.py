@@ -1,0 +1,70 @@
+"""Does deletion leave nothing, in every form that kubectl knows, with the operator up and down?"""
+
+from __future__ import annotations
+
+import pytest
+
+from support.manifests import job, role
+from support.world import World
+from trainyard.kube.resources import NAMESPACES
+
+
+async def running(world: World, name: str = "j", replicas: int = 3) -> None:
+    await world.add_nodes(3)
+    await world.apply(job(name, role(replicas=replicas)))
+    await world.until_phase(name, "Running")
+
+
+def nothing_left(world: World) -> bool:
+    ours = [c for c in world.all("ConfigMap") if "trainyard.dev/job" in (c["metadata"].get("labels") or {})]
+    return not (world.all("Pod") or ours or world.all("Service") or world.all("TrainingJob"))
+
+
+@pytest.mark.parametrize("propagation", ["Background", "Foreground"])
+async def test_deletion_leaves_nothing(world: World, propagation: str) -> None:
+    await world.operator()
+    await running(world)
+    await world.delete_job("j", propagation)
+    await world.until(lambda: nothing_left(world), "nothing to be left")
+
+
+async def test_deletion_with_the_operator_down_leaves_nothing(world: World) -> None:
+    operator = await world.operator()
+    await running(world)
+    await operator.kill()
+    await world.delete_job("j")
+    await world.until(lambda: nothing_left(world), "owner references to clear everything", seconds=90)
+
+
+async def test_orphaned_pods_are_left_alone(world: World) -> None:
+    await world.operator()
+    await running(world)
+    before = {p["metadata"]["uid"] for p in world.pods("j")}
+    await world.delete_job("j", "Orphan")
+    await world.until(lambda: world.job("j") == {}, "the job to be gone")
+    await world.quiet(5)
+    assert {p["metadata"]["uid"] for p in world.live("j")} == before
+
+
+async def test_a_job_applied_again_waits_for_the_pods_of_the_earlier_one(world: World) -> None:
+    await world.operator()
+    await world.add_nodes(3)
+    lingering = {"kwok.trainyard.dev/delete-after": "8s"}
+    await world.apply(job("again", role(replicas=2, annotations=lingering)))
+    await world.until_phase("again", "Running")
+    await world.delete_job("again")
+    await world.until(lambda: world.job("again") == {}, "the job to be gone")
+    await world.apply(job("again", role(replicas=2)))
+    await world.until(
+        lambda: world.condition("again", "Placed").get("reason") == "EarlierJobEnding", "the new job to wait"
+    )
+    await world.until_phase("again", "Running")
+
+
+async def test_a_terminating_namespace_gets_nothing_new(world: World) -> None:
+    await world.operator()
+    await running(world)
+    namespace = await world.client.get(NAMESPACES, world.namespace)
+    await world.client.delete(NAMESPACES, world.namespace, uid=namespace["metadata"]["uid"])
+    await world.until(lambda: nothing_left(world), "the namespace to empty", seconds=90)
+    assert len(world.history.created("Pod")) == 3

@@ -1,0 +1,234 @@
+"""Does a job survive the operator's death between any commit and its effects, two operators, and other hands?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from support.manifests import job, role
+from support.world import World
+
+GANG = 6
+
+
+def attempt(world: World) -> int:
+    return int(world.status("j").get("attempt", 0))
+
+
+CRASH_POINTS: dict[str, Callable[[World], object]] = {
+    "the record is stored": lambda w: any(c["metadata"]["name"].endswith("-a0") for c in w.all("ConfigMap")),
+    "the attempt is open": lambda w: w.status("j").get("attemptRecord"),
+    "the hosts are stored": lambda w: any(c["metadata"]["name"].endswith("-a0-hosts") for c in w.all("ConfigMap")),
+    "the first pod is created": lambda w: w.pods("j"),
+    "half of the gang is created": lambda w: len(w.pods("j")) >= GANG // 2,
+    "the whole gang is created": lambda w: w.status("j").get("gangCreated"),
+}
+
+
+@pytest.mark.parametrize("point", CRASH_POINTS.values(), ids=CRASH_POINTS.keys())
+async def test_killed_while_an_attempt_opens(world: World, point: Callable[[World], object]) -> None:
+    await world.add_nodes(GANG)
+    operator = await world.operator(create_window="1")
+    await world.apply(job("j", role(replicas=GANG, gpus=8)))
+    await world.until(lambda: point(world), "the crash point")
+    await operator.kill()
+    await operator.start()
+    await world.until_phase("j", "Running")
+    assert attempt(world) == 0, "the half opened attempt is gone on with"
+    assert len(world.history.created("Pod")) == GANG
+    await world.finish_all("j")
+    await world.until_phase("j", "Succeeded")
+
+
+CLOSE_POINTS: dict[str, Callable[[World], object]] = {
+    "the close is written": lambda w: attempt(w) == 1,
+    "the hosts are deleted": lambda w: (
+        attempt(w) == 1 and not any(c["metadata"]["name"].endswith("-a0-hosts") for c in w.all("ConfigMap"))
+    ),
+    "some pods are deleted": lambda w: attempt(w) == 1 and len(w.pods("j", 0)) < GANG,
+    "the next record is stored": lambda w: any(c["metadata"]["name"].endswith("-a1") for c in w.all("ConfigMap")),
+    "the next attempt is open": lambda w: (w.status("j").get("attemptRecord") or {}).get("attempt") == 1,
+}
+
+
+@pytest.mark.parametrize("point", CLOSE_POINTS.values(), ids=CLOSE_POINTS.keys())
+async def test_killed_while_an_attempt_closes(world: World, point: Callable[[World], object]) -> None:
+    await world.add_nodes(GANG)
+    operator = await world.operator(delete_window="1")
+    await world.apply(job("j", role(replicas=GANG, gpus=8)))
+    await world.until_phase("j", "Running")
+    await world.annotate(world.pods("j")[3]["metadata"]["name"], exit_code="1")
+    await world.until(lambda: point(world), "the crash point")
+    await operator.kill()
+    await operator.start()
+    await world.until(lambda: attempt(world) == 1 and world.phase("j") == "Running", "the second attempt to run")
+    assert world.status("j")["restarts"]["total"] == 1, "one failure, counted once"
+    assert len([n for n in world.history.created("Pod") if "-a1-" in n]) == GANG
+
+
+async def test_killed_while_a_job_finishes(world: World) -> None:
+    await world.add_nodes(2)
+    operator = await world.operator()
+    await world.apply(job("j", role("ps", 1, completes=False), role("worker", 2)))
+    await world.until_phase("j", "Running")
+    for pod in world.pods("j")[1:]:
+        await world.annotate(pod["metadata"]["name"], exit_code="0")
+    await world.until(lambda: world.status("j").get("finishing"), "the decision")
+    await operator.kill()
+    await operator.start()
+    await world.until_phase("j", "Succeeded")
+    assert attempt(world) == 0
+
+
+async def test_a_restarted_operator_leaves_a_running_gang_alone(world: World) -> None:
+    await world.add_nodes(2)
+    operator = await world.operator()
+    await world.apply(job("j", role(replicas=2, gpus=8)))
+    await world.until_phase("j", "Running")
+    await world.until(lambda: world.status("j")["ready"] == "2/2", "both ready")
+    before = [p["metadata"]["uid"] for p in world.pods("j")]
+    assert await operator.stop() == 0
+    upgraded = await world.operator("upgraded", build="next")
+    await world.until(lambda: "leading" in upgraded.tail(200).lower() or upgraded.running, "the next build to start")
+    assert await world.quiet(6) == [], "nothing was needed, nothing was written"
+    assert [p["metadata"]["uid"] for p in world.pods("j")] == before
+    await world.finish_all("j")
+    await world.until_phase("j", "Succeeded")
+
+
+async def test_another_build_starts_a_half_created_gang_anew(world: World) -> None:
+    await world.add_nodes(GANG)
+    operator = await world.operator(create_window="1")
+    await world.apply(job("j", role(replicas=GANG, gpus=8)))
+    await world.until(lambda: world.pods("j"), "the first pod")
+    operator.freeze()
+    await operator.kill()
+    if world.status("j").get("gangCreated"):
+        pytest.fail("the gang was complete before the operator could be frozen; make it larger")
+    await world.operator("upgraded", build="next")
+    await world.until_phase("j", "Running")
+    assert world.status("j")["episodes"][-1]["cause"] == "OperatorUpgraded"
+    assert world.status("j")["restarts"]["total"] == 0
+
+
+async def test_a_standby_takes_over_when_the_leader_dies(world: World) -> None:
+    await world.add_nodes(2)
+    lease = {"lease_duration": "4s", "renew_deadline": "3s", "retry_period": "500ms"}
+    leader = await world.operator("one", **lease)
+    await world.apply(job("before", role(replicas=1)))
+    await world.until_phase("before", "Running")
+    await world.operator("two", **lease)
+    await leader.kill()
+    await world.apply(job("after", role(replicas=1)))
+    await world.until_phase("after", "Running")
+    assert world.phase("before") == "Running"
+
+
+async def test_a_paused_leader_that_wakes_late_writes_nothing(world: World) -> None:
+    await world.add_nodes(GANG)
+    lease = {"lease_duration": "4s", "renew_deadline": "3s", "retry_period": "500ms"}
+    paused = await world.operator("one", create_window="1", **lease)
+    await world.apply(job("j", role(replicas=GANG, gpus=8)))
+    await world.until(lambda: world.pods("j"), "the first pod")
+    paused.freeze()
+    await world.operator("two", **lease)
+    await world.until_phase("j", "Running")
+    paused.thaw()
+    await world.annotate(world.pods("j")[0]["metadata"]["name"], exit_code="1")
+    await world.until(lambda: attempt(world) == 1 and world.phase("j") == "Running", "the second attempt to run")
+    assert world.status("j")["restarts"]["total"] == 1
+    names = world.history.created("Pod")
+    assert len(names) == len(set(names)) == 2 * GANG
+
+
+async def test_a_record_deleted_by_hand_leaves_the_gang_alone(world: World) -> None:
+    await world.add_nodes(2)
+    await world.operator()
+    await world.apply(job("j"))
+    await world.until_phase("j", "Running")
+    await world.delete_config_map(world.status("j")["attemptRecord"]["name"])
+    await world.until(lambda: world.condition("j", "Placed").get("reason") == "RecordLost", "the condition")
+    assert attempt(world) == 0
+    await world.finish_all("j")
+    await world.until_phase("j", "Succeeded")
+
+
+async def test_hosts_deleted_by_hand_are_made_again(world: World) -> None:
+    await world.add_nodes(2)
+    await world.operator()
+    await world.apply(job("j"))
+    await world.until_phase("j", "Running")
+    hosts = world.status("j")["attemptRecord"]["name"] + "-hosts"
+    old = world.get("ConfigMap", hosts)
+    assert old is not None
+    await world.delete_config_map(hosts)
+    await world.until(
+        lambda: (
+            (found := world.get("ConfigMap", hosts)) is not None and found["metadata"]["uid"] != old["metadata"]["uid"]
+        ),
+        "new hosts",
+    )
+    assert attempt(world) == 0
+
+
+async def test_a_stranger_under_the_name_of_a_pod_is_left_alone(world: World) -> None:
+    await world.add_nodes(2)
+    operator = await world.operator(create_window="1")
+    await world.apply(job("j", suspend=True))
+    await world.until_phase("j", "Suspended")
+    from trainyard.api.names import pod_name, uid5
+
+    name = pod_name("j", uid5(world.job("j")["metadata"]["uid"]), 0, "worker", 1)
+    stranger = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {"containers": [{"name": "c", "image": "x"}], "schedulingGates": [{"name": "test/never"}]},
+    }
+    uid = (await world.apply(stranger))["metadata"]["uid"]
+    await world.patch_job("j", {"suspend": False})
+    await world.until_phase("j", "Running")
+    assert attempt(world) == 1, "the attempt that met the stranger was given back"
+    found = world.get("Pod", name)
+    assert found is not None and found["metadata"]["uid"] == uid
+    assert operator.running
+
+
+async def test_quota_that_fills_in_the_middle_of_a_gang_rolls_it_back(world: World) -> None:
+    await world.add_nodes(GANG)
+    await world.operator(create_window="1")
+    await world.apply(job("j", role(replicas=GANG, gpus=8)))
+    await world.until(lambda: world.pods("j"), "the first pod")
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "late"}, "spec": {"hard": {"pods": "1"}}}
+    await world.apply(quota)
+    await world.until(
+        lambda: world.phase("j") == "Running" or world.condition("j", "Placed").get("reason") == "QuotaExceeded",
+        "the gang whole, or given back",
+    )
+    if world.phase("j") != "Running":
+        await world.until(lambda: world.live("j") == [], "no part of the gang to be left")
+        assert world.status("j")["restarts"]["application"] == 0
+
+
+async def test_a_poisoned_job_harms_only_itself(world: World) -> None:
+    await world.add_nodes(2)
+    await world.operator()
+    await world.apply(job("good", role(replicas=1)))
+    await world.until_phase("good", "Running")
+    await world.apply(job("bad", role(replicas=1), suspend=True))
+    await world.until_phase("bad", "Suspended")
+    episode = {
+        "attempt": 0,
+        "at": "2026-01-01T00:00:00Z",
+        "cause": "NoSuchCause",
+        "reason": "x",
+        "message": "",
+        "settled": True,
+        "charged": False,
+    }
+    await world.poison_status("bad", {"episodes": [episode]})
+    await world.apply(job("other", role(replicas=1)))
+    await world.until_phase("other", "Running")
+    assert world.phase("good") == "Running", json.dumps(world.status("good"))

@@ -1,0 +1,193 @@
+"""Is a gang placed whole or not at all, does a waiting job say why, and is a refused start given back?"""
+
+from __future__ import annotations
+
+import pytest
+
+from support.manifests import job, role
+from support.world import World
+
+
+def nodes_of(world: World, name: str, attempt: int | None = None) -> list[str]:
+    return [p["spec"].get("nodeName", "") for p in world.pods(name, attempt)]
+
+
+async def until_waiting(world: World, name: str, reason: str) -> str:
+    """Returns the message beside the reason."""
+    await world.until(lambda: world.condition(name, "Placed").get("reason") == reason, f"{name} to wait: {reason}")
+    return str(world.condition(name, "Placed")["message"])
+
+
+async def test_of_two_gangs_that_do_not_fit_together_one_waits_without_a_pod(world: World) -> None:
+    await world.add_nodes(3)
+    await world.operator()
+    await world.apply(job("first", role(replicas=2, gpus=8)))
+    await world.until_phase("first", "Running")
+    await world.apply(job("second", role(replicas=2, gpus=8)))
+    message = await until_waiting(world, "second", "InsufficientCapacity")
+    assert "2" in message and "8" in message, message
+    assert world.pods("second") == []
+    await world.finish_all("first")
+    await world.until_phase("second", "Running")
+    assert world.phase("first") == "Succeeded"
+
+
+async def test_two_gangs_applied_at_once_never_hold_each_other(world: World) -> None:
+    await world.add_nodes(3)
+    await world.operator()
+    for name in ("a", "b"):
+        await world.apply(job(name, role(replicas=2, gpus=8)))
+    await world.until(lambda: "Running" in (world.phase("a"), world.phase("b")), "one of them to run")
+    waiting = "b" if world.phase("a") == "Running" else "a"
+    await until_waiting(world, waiting, "InsufficientCapacity")
+    assert world.pods(waiting) == []
+
+
+async def test_a_required_rack_holds_the_whole_gang(world: World) -> None:
+    await world.add_nodes(1, prefix="small", **{"topology.trainyard.dev/rack": "r1"})
+    large = await world.add_nodes(2, prefix="large", **{"topology.trainyard.dev/rack": "r2"})
+    await world.operator()
+    await world.apply(job("close", role(replicas=2, gpus=8), scheduling={"topology": {"required": "rack"}}))
+    await world.until_phase("close", "Running")
+    assert sorted(nodes_of(world, "close")) == sorted(large)
+    await world.apply(job("wide", role(replicas=3, gpus=8), scheduling={"topology": {"required": "rack"}}))
+    assert "rack" in await until_waiting(world, "wide", "InsufficientCapacity")
+
+
+async def test_the_next_attempt_keeps_its_nodes(world: World) -> None:
+    await world.add_nodes(6)
+    await world.operator()
+    await world.apply(job("home", role(replicas=3, gpus=8)))
+    await world.until_phase("home", "Running")
+    before = nodes_of(world, "home")
+    await world.annotate(world.pods("home")[2]["metadata"]["name"], exit_code="1")
+    await world.until(lambda: world.status("home")["attempt"] == 1, "the attempt to move")
+    await world.until_phase("home", "Running")
+    assert nodes_of(world, "home", 1) == before
+
+
+WAITING = {
+    "an unknown priority class": (
+        {"scheduling": {"priorityClassName": "nobody-made-it"}},
+        "UnknownPriorityClass",
+        "nobody-made-it",
+    ),
+    "a claim that does not exist": ({"checkpoint": {"volume": {"claimName": "missing"}}}, "ClaimNotFound", "missing"),
+    "a topology level that no node carries": (
+        {"scheduling": {"topology": {"required": "planet"}}},
+        "NoSuchTopologyLevel",
+        "planet",
+    ),
+    "more GPUs than any node has": ({"roles": [role(replicas=1, gpus=16)]}, "UnsatisfiableResource", "16"),
+}
+
+
+@pytest.mark.parametrize("case", WAITING.values(), ids=WAITING.keys())
+async def test_what_no_schema_can_see_is_a_typed_reason(world: World, case: tuple[dict[str, object], str, str]) -> None:
+    spec, reason, word = case
+    await world.add_nodes(1)
+    await world.operator()
+    manifest = job("odd", role(replicas=1))
+    manifest["spec"] |= spec
+    await world.apply(manifest)
+    assert word in await until_waiting(world, "odd", reason)
+    assert world.pods("odd") == []
+
+
+async def test_the_gang_is_checked_against_quota_before_a_pod_exists(world: World) -> None:
+    await world.add_nodes(2)
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"pods": "1"}}}
+    await world.apply(quota)
+    await world.operator()
+    await world.apply(job("big"))
+    assert "few" in await until_waiting(world, "big", "QuotaExceeded")
+    assert world.history.created("Pod") == []
+
+
+async def test_two_jobs_never_share_a_checkpoint_directory(world: World) -> None:
+    await world.add_nodes(2)
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "shared"},
+        "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}, "volumeName": "none"},
+    }
+    await world.apply(claim)
+    await world.operator()
+    checkpoint = {"volume": {"claimName": "shared"}, "directory": "same"}
+    for name in ("one", "two"):
+        await world.apply(job(name, role(replicas=1), checkpoint=checkpoint))
+        await world.until(lambda name=name: bool(world.status(name)), f"{name} to be seen")  # type: ignore[misc]
+    await world.until(
+        lambda: any(world.condition(n, "Placed").get("reason") == "DirectoryInUse" for n in ("one", "two")),
+        "one to wait",
+    )
+    waiting = next(n for n in ("one", "two") if world.condition(n, "Placed").get("reason") == "DirectoryInUse")
+    assert world.pods(waiting) == []
+
+
+async def test_a_start_that_misses_its_deadline_is_given_back_whole(world: World) -> None:
+    await world.add_nodes(2)
+    await world.operator()
+    slow = role(replicas=2, annotations={"kwok.trainyard.dev/start": "never"})
+    await world.apply(job("slow", slow, scheduling={"startDeadlineSeconds": 10}, failurePolicy={"maxRestarts": 0}))
+    await world.until(lambda: world.status("slow").get("attempt") == 1, "the roll back", seconds=60)
+    episode = world.status("slow")["episodes"][-1]
+    assert (episode["cause"], episode["reason"]) == ("StartRolledBack", "StartDeadlineExceeded")
+    assert world.status("slow")["restarts"] == {"total": 0, "application": 0, "disruption": 0, "charged": []}
+    await world.until(lambda: world.pods("slow", 0) == [], "the pods of the refused start to go")
+
+
+async def test_a_pinned_pod_that_kube_scheduler_refuses_is_rolled_back_and_its_node_avoided(world: World) -> None:
+    taken, free = await world.add_nodes(2)
+    await world.operator(unschedulable_time="3s")
+    await world.set_node(free, unschedulable=True)
+    await world.apply(job("pinned", role(replicas=1, gpus=8, annotations={"kwok.trainyard.dev/start": "never"})))
+    # The snapshot cannot know of a host port that a pod without a node claims, nor of a predicate of another plugin:
+    # an anti-affinity of a stranger that is already there is refused by kube-scheduler alone.
+    await world.until(lambda: bool(world.pods("pinned")), "its pod")
+    await world.set_node(free, unschedulable=False)
+    await world.until(lambda: world.pods("pinned")[0]["spec"].get("nodeName") == taken, "its binding")
+
+
+async def test_delegated_pods_wait_for_nodes_that_appear_later(world: World) -> None:
+    await world.operator()
+    selector = {"nodeSelector": {"pool": world.namespace}}
+    gang = job("cloud", role(replicas=2, gpus=8, pod=selector), scheduling={"placement": "Delegated"})
+    await world.apply(gang)
+    await world.until(lambda: len(world.pods("cloud")) == 2, "unpinned pods")
+    assert world.condition("cloud", "Placed")["reason"] == "GangDelegated"
+    assert nodes_of(world, "cloud") == ["", ""]
+    await world.add_nodes(2, pool=world.namespace)
+    await world.until_phase("cloud", "Running")
+
+
+async def test_a_node_that_stops_answering_is_left_behind(world: World) -> None:
+    nodes = await world.add_nodes(3)
+    await world.operator()
+    await world.apply(job("sturdy", role(replicas=2, gpus=8), failurePolicy={"maxRestarts": 0}))
+    await world.until_phase("sturdy", "Running")
+    lost = nodes_of(world, "sturdy")[0]
+    await world.silence_node(lost)
+    await world.until(lambda: world.status("sturdy")["attempt"] == 1, "the attempt to move", seconds=90)
+    await world.until_phase("sturdy", "Running", seconds=90)
+    assert lost in nodes
+    assert lost not in nodes_of(world, "sturdy", 1)
+    episode = world.status("sturdy")["episodes"][0]
+    assert (episode["cause"], episode["node"]) == ("Disruption", lost)
+    assert world.status("sturdy")["restarts"]["application"] == 0
+
+
+async def test_the_exit_of_a_survivor_is_not_charged_once_its_peer_node_is_seen_dead(world: World) -> None:
+    await world.add_nodes(3)
+    await world.operator(settle_time="60s")
+    await world.apply(job("echo", role(replicas=2, gpus=8), failurePolicy={"maxRestarts": 0}))
+    await world.until_phase("echo", "Running")
+    await world.silence_node(nodes_of(world, "echo")[0])
+    await world.annotate(world.pods("echo")[1]["metadata"]["name"], exit_code="1")
+    await world.until(lambda: world.status("echo")["attempt"] == 1, "the close")
+    assert world.status("echo")["episodes"][0]["cause"] == "ApplicationFailure"
+    await world.until_phase("echo", "Running", seconds=90)
+    settled = world.status("echo")["episodes"][0]
+    assert (settled["cause"], settled["settled"], settled["charged"]) == ("Disruption", True, False)
+    assert world.status("echo")["restarts"]["application"] == 0
