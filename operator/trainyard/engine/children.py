@@ -1,0 +1,99 @@
+"""The records, hosts ConfigMaps and Services of all jobs, by owner UID; and which nodes the records name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from trainyard.model.record import Record
+from trainyard.model.views import ChildView, Key
+
+
+class Children:
+    """Owned by the store. `put_*` tell whether anything is new, `drop_*` whose child it was."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, dict[int, Record]] = {}
+        self._hosts: dict[str, dict[int, ChildView]] = {}
+        self._services: dict[Key, ChildView] = {}
+        self._config_maps: dict[str, tuple[str, str, int]] = {}
+        """UID → namespace, owner, attempt."""
+        self._promised_on: dict[str, set[str]] = {}
+
+    def records(self, owner: str) -> Mapping[int, Record]:
+        return self._records.get(owner, {})
+
+    def hosts(self, owner: str) -> Mapping[int, ChildView]:
+        return self._hosts.get(owner, {})
+
+    def service(self, key: Key) -> ChildView | None:
+        return self._services.get(key)
+
+    def promised_on(self, node: str) -> Iterable[str]:
+        """UIDs of the jobs one of whose records names this node."""
+        return self._promised_on.get(node, ())
+
+    def record_count(self) -> int:
+        return sum(map(len, self._records.values()))
+
+    def config_map_uids(self, namespace: str | None) -> set[str]:
+        """All that are known, or those of one namespace."""
+        return {uid for uid, (where, _, _) in self._config_maps.items() if namespace in (None, where)}
+
+    def put_record(self, child: ChildView, record: Record) -> bool:
+        owner = child.owner_uid
+        records = self._records.setdefault(owner, {})
+        if records.get(record.attempt) == record:
+            return False
+        records[record.attempt] = record
+        self._config_maps[record.uid] = (child.namespace, owner, record.attempt)
+        for node in record.nodes:
+            if node:
+                self._promised_on.setdefault(node, set()).add(owner)
+        return True
+
+    def put_hosts(self, hosts: ChildView) -> bool:
+        known = self._hosts.setdefault(hosts.owner_uid, {})
+        if known.get(hosts.attempt) == hosts:
+            return False
+        known[hosts.attempt] = hosts
+        self._config_maps[hosts.uid] = (hosts.namespace, hosts.owner_uid, hosts.attempt)
+        return True
+
+    def put_service(self, service: ChildView) -> bool:
+        key = Key(service.namespace, service.name)
+        if self._services.get(key) == service:
+            return False
+        self._services[key] = service
+        return True
+
+    def drop_config_map(self, uid: str) -> str:
+        _, owner, attempt = self._config_maps.pop(uid, ("", "", -1))
+        records, hosts = self._records.get(owner, {}), self._hosts.get(owner, {})
+        if attempt in records and records[attempt].uid == uid:
+            self._unpromise(owner, records.pop(attempt))
+            if not records:
+                del self._records[owner]
+        elif attempt in hosts and hosts[attempt].uid == uid:
+            del hosts[attempt]
+            if not hosts:
+                del self._hosts[owner]
+        return owner
+
+    def drop_service(self, uid: str) -> str:
+        for key, service in self._services.items():
+            if service.uid == uid:
+                del self._services[key]
+                return service.owner_uid
+        return ""
+
+    def service_uids(self, namespace: str | None) -> set[str]:
+        return {s.uid for s in self._services.values() if namespace is None or s.namespace == namespace}
+
+    def _unpromise(self, owner: str, dropped: Record) -> None:
+        still = {node for record in self._records[owner].values() for node in record.nodes}
+        for node in {*dropped.nodes} - still:
+            owners = self._promised_on.get(node)
+            if owners is not None:
+                owners.discard(owner)
+                if not owners:
+                    del self._promised_on[node]

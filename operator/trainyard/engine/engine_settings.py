@@ -1,0 +1,34 @@
+"""Everything that can be set in the engine, as one frozen fact; flags, environment and files are read elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trainyard.kube.lease import LeaseSettings
+from trainyard.model.cluster import SchedulingPolicy
+from trainyard.model.plan import PlanningPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Limits and times of the engine, in seconds."""
+
+    planning: PlanningPolicy
+    lease: LeaseSettings
+    scheduling: SchedulingPolicy = field(default_factory=SchedulingPolicy)
+    namespaces: tuple[str, ...] = ()
+    """Where jobs are looked after; empty: everywhere."""
+    workers: int = 32
+    """Jobs planned and acted upon at the same time."""
+    create_window: int = 64
+    """Pods of one job being created at the same time, once the first ones were accepted."""
+    delete_window: int = 64
+    schedule_debounce: float = 0.03
+    """How long changes are gathered before a round of the scheduler."""
+    stuck_after: float = 300.0
+    """A key ready for this long without being worked on, or a worker this long on one key: the engine is not alive."""
+    report_interval: float = 5.0
+    """How often gauges are reported."""
+    inherited_labels: tuple[str, ...] = ()
+    """Labels of the job that its children carry too."""
+    inherited_annotations: tuple[str, ...] = ()

@@ -1,0 +1,76 @@
+"""The live looks before what cannot be taken back: no cache is trusted where a stale one could do harm (W8, W9).
+
+They ask the API server and answer; what they find goes into the store, so that the next plan knows.
+"""
+
+from __future__ import annotations
+
+from trainyard.api.constants import LABEL_JOB, LABEL_JOB_UID
+from trainyard.engine.hands import Hands, Outcome, Pass
+from trainyard.kube.errors import NotFound
+from trainyard.kube.resources import CONFIG_MAPS, PODS, TRAINING_JOBS
+from trainyard.model.plan import ConfirmJobGone
+from trainyard.model.translate import child_view, job_view
+from trainyard.model.views import ChildView
+
+_NOT_TERMINAL = "status.phase!=Succeeded,status.phase!=Failed"
+
+
+async def nothing_live(hands: Hands, step: Pass, *, dead: frozenset[str], strangers: bool) -> bool:
+    """W8: hosts are gone, and no pod of the job is live but the dead ones; with `strangers`, none of an earlier job
+    of its name either."""
+    if await _hosts_left(hands, step):
+        return False
+    uid = step.snapshot.uid
+    selector = f"{LABEL_JOB}={step.snapshot.key.name}" if strangers else f"{LABEL_JOB_UID}={uid}"
+    listed = await _children(hands, PODS_LIVE, step.snapshot.key.namespace, selector)
+    live = [p.name for p in listed if p.owner_uid and (strangers or p.owner_uid == uid) and p.name not in dead]
+    # A pod whose labels somebody took off is missed by the selector, not by the store.
+    live += [p.name for p in hands.store.gang(uid).pods.values() if not p.terminal and p.name not in dead]
+    if live:
+        step.log.info("a live look found pods that have not ended", pods=len(live), first=live[0])
+    return not live
+
+
+async def job_gone(hands: Hands, step: Pass, confirm: ConfirmJobGone) -> Outcome:
+    """W9: only the API server's own word that this very job does not exist, or another UID under its name."""
+    key = step.snapshot.key
+    if not key.name or hands.store.job_of(confirm.uid) is not None:
+        return Outcome.MOOT if key.name else Outcome.BLOCKED
+    try:
+        raw = await hands.client.get(TRAINING_JOBS, key.name, key.namespace)
+    except NotFound as error:
+        if not error.is_object_missing(key.name):
+            raise
+    else:
+        job = job_view(raw, hands.store.jobs.get(key))
+        hands.store.upsert_job(job)
+        if job.uid == confirm.uid:
+            return Outcome.MOOT
+    pods = await _children(hands, PODS_ALL, key.namespace, f"{LABEL_JOB_UID}={confirm.uid}")
+    step.confirmed = frozenset(p.uid for p in pods if p.owner_uid == confirm.uid)
+    step.log.info("the job is gone", uid=confirm.uid, pods=len(step.confirmed))
+    return Outcome.DONE
+
+
+async def _hosts_left(hands: Hands, step: Pass) -> bool:
+    uid = step.snapshot.uid
+    listed = await hands.client.list(
+        CONFIG_MAPS, step.snapshot.key.namespace, labels=f"{LABEL_JOB_UID}={uid}", metadata_only=True
+    )
+    views = [child_view(raw) for raw in listed.items]
+    hosts = [view for view in views if view.owner_uid == uid and view.name.endswith("-hosts")]
+    for view in hosts:
+        hands.store.upsert_hosts(view)
+    if hosts:
+        step.log.info("a live look found hosts that are not gone", name=hosts[0].name)
+    return bool(hosts)
+
+
+PODS_LIVE: str | None = _NOT_TERMINAL
+PODS_ALL: str | None = None
+
+
+async def _children(hands: Hands, fields: str | None, namespace: str, selector: str) -> list[ChildView]:
+    listed = await hands.client.list(PODS, namespace, labels=selector, fields=fields, metadata_only=True)
+    return [child_view(raw) for raw in listed.items]

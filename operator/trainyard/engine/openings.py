@@ -1,0 +1,68 @@
+"""Which ranks of open attempts are promised a node and not yet seen bound there.
+
+What is promised in a record counts as used from the moment the record exists, or two gangs could be given one node in
+the time between a record and its pods. Kept incrementally; decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from trainyard.model.cluster import Reservation
+from trainyard.model.record import Record
+from trainyard.model.status import JobStatus
+from trainyard.model.views import PodView
+
+
+@dataclass(slots=True)
+class _Opening:
+    record: Record
+    unbound: dict[int, str]
+    """Rank → promised node."""
+
+
+class Openings:
+    """By owner UID, the current attempt's promises."""
+
+    def __init__(self) -> None:
+        self._openings: dict[str, _Opening] = {}
+
+    def track(self, uid: str, record: Record | None, status: JobStatus | None, pods: Iterable[PodView]) -> bool:
+        """Take in a record or a status that changed. True where a promise was withdrawn."""
+        before = self._openings.get(uid)
+        if record is None or status is None or not _promises(record, status):
+            self._openings.pop(uid, None)
+            return before is not None
+        if before is not None and before.record == record:
+            return False
+        unbound = {rank: node for rank, node in enumerate(record.nodes) if node}
+        for role in record.roles:
+            first = record.first_rank(role.name)
+            for index in status.completed(role.name):
+                unbound.pop(first + index, None)
+        self._openings[uid] = _Opening(record, unbound)
+        for pod in pods:
+            self.saw(uid, pod)
+        return False
+
+    def saw(self, uid: str, pod: PodView) -> None:
+        """A pod that is bound, or over, needs its promise no longer: usage counts it by itself."""
+        opening = self._openings.get(uid)
+        if opening is not None and pod.incarnation == opening.record.attempt and (pod.node or pod.terminal):
+            opening.unbound.pop(pod.rank, None)
+
+    def forget(self, uid: str) -> None:
+        self._openings.pop(uid, None)
+
+    def reservations(self) -> list[Reservation]:
+        return [
+            Reservation(uid, node, opening.record.locate(rank)[0].resources)
+            for uid, opening in self._openings.items()
+            for rank, node in opening.unbound.items()
+        ]
+
+
+def _promises(record: Record, status: JobStatus) -> bool:
+    """The record of the attempt that is open, or about to be: a record may be answered before the status names it."""
+    return record.attempt == status.attempt and not status.terminal and status.finishing is None

@@ -1,0 +1,196 @@
+"""The engine's life: fill the store, wait for the Lease, work while it is ours, stop at once when it is not.
+
+What is decided, and how it is written, is told elsewhere; here stands only what runs when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import structlog
+
+from trainyard.engine.engine_settings import EngineSettings
+from trainyard.engine.events import Events
+from trainyard.engine.executor import Executor
+from trainyard.engine.hands import Hands
+from trainyard.engine.informers import build_informers
+from trainyard.engine.manifests import LaunchManifests
+from trainyard.engine.queue import Target, WorkQueue, work
+from trainyard.engine.reconciler import Planner, Reconciler
+from trainyard.engine.scheduling_loop import Scheduler, SchedulingLoop
+from trainyard.engine.store import Store
+from trainyard.engine.telemetry_port import NullTelemetry, Telemetry
+from trainyard.kube.client import Client
+from trainyard.kube.clock import steady
+from trainyard.kube.informer import Informer, Watchdog
+from trainyard.kube.lease import LeaderElector
+from trainyard.launch import LaunchSettings
+from trainyard.model.views import Key
+from trainyard.planning import plan
+from trainyard.scheduling import schedule
+
+RELEASE_SECONDS = 3.0
+"""For giving the Lease back when told to stop."""
+POLL_SECONDS = 0.05
+
+log = structlog.get_logger(__name__)
+
+
+class EngineDead(Exception):
+    """The engine cannot be trusted any more: the process should end and be started again (I15)."""
+
+
+class Engine:
+    """One per process. `run` it; ask it how it is; poke it if you like."""
+
+    def __init__(
+        self,
+        client: Client,
+        lease_client: Client,
+        settings: EngineSettings,
+        telemetry: Telemetry | None = None,
+        *,
+        planner: Planner = plan,
+        scheduler: Scheduler = schedule,
+    ) -> None:
+        self._settings = settings
+        self._telemetry = telemetry or NullTelemetry()
+        self.queue = WorkQueue()
+        self.store = Store(self)
+        self._elector = LeaderElector(lease_client, settings.lease, on_started=self._lead, on_lost=self._stop_leading)
+        writer = client.fenced(self._elector.fence)
+        launch = LaunchSettings(settings.inherited_labels, settings.inherited_annotations, settings.scheduling.levels)
+        hands = Hands(writer, self.store, LaunchManifests(launch), settings, self._telemetry)
+        self._events = Events(writer, settings.lease.identity)
+        self._scheduling = SchedulingLoop(hands, scheduler, self._mark)
+        self._reconciler = Reconciler(hands, Executor(hands, self._events), self.queue, planner, self._scheduling.wake)
+        self._informers: list[Informer[Any]] = build_informers(client, self.store, settings.namespaces)
+        self._dead: list[str] = []
+        self._watchdog = Watchdog(self._informers, on_dead=self._dead.extend)
+        self._working = False
+        self._idle = asyncio.Event()
+        """Set while nothing of ours writes."""
+        self._idle.set()
+
+    # the store's listener
+
+    def job_changed(self, target: Target, *, urgent: bool) -> None:
+        """Into the work queue; a process that does not lead plans nothing."""
+        if self._working:
+            self.queue.add(target, self._reconciler.delay(target, urgent=urgent))
+
+    def capacity_changed(self) -> None:
+        """The scheduler may have something to say."""
+        if self._working:
+            self._scheduling.wake()
+
+    def _mark(self, target: Target) -> None:
+        self.job_changed(target, urgent=True)
+
+    # what others ask
+
+    def poke(self, namespace: str, name: str) -> None:
+        """Look at this job. Never needed, never wrong."""
+        self._mark(Target(Key(namespace, name)))
+
+    @property
+    def leading(self) -> bool:
+        return self._elector.leading
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether what the store holds is current; a standby is ready too."""
+        problems = self._watchdog.not_ready()
+        return not problems, "; ".join(problems)
+
+    def alive(self) -> tuple[bool, str]:
+        """Whether work gets done."""
+        if self._dead:
+            return False, "; ".join(self._dead)
+        waited, worked = self.queue.oldest_ready(), self.queue.longest_active()
+        if max(waited, worked) > self._settings.stuck_after:
+            return False, f"a job has been ready for {waited:.0f} s, or in work for {worked:.0f} s"
+        return True, ""
+
+    # life
+
+    async def run(self) -> None:
+        """Until cancelled. Raises EngineDead where only a new process helps."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for informer in self._informers:
+                    group.create_task(informer.run(), name=f"informer {informer.resource}")
+                group.create_task(self._elections(), name="elections")
+                group.create_task(self._events.run(), name="events")
+                group.create_task(self._watch_over(), name="watchdog")
+        except BaseExceptionGroup as failures:
+            dead = failures.subgroup(EngineDead)
+            raise EngineDead("; ".join(self._dead)) if dead is not None else failures from failures
+        finally:
+            await self._idle.wait()
+            await _bounded(self._elector.release())
+
+    async def _elections(self) -> None:
+        """Again and again: a Lease that was lost may be won once more."""
+        while True:
+            await self._elector.run()
+
+    async def _lead(self) -> None:
+        """All records of open attempts are in the store before anything is decided."""
+        started = steady()
+        await self._filled()
+        self._idle.clear()
+        self.store.memory.clear()
+        self.queue.clear()
+        self._working = True
+        self._telemetry.leading(True)
+        for target in self.store.targets():
+            self._mark(target)
+        log.info("leading", seconds=round(steady() - started, 1), **self.store.counts())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(work(self.queue, self._reconciler.reconcile, self._settings.workers))
+                group.create_task(self._scheduling.run())
+        finally:
+            self._working = False
+            self._telemetry.leading(False)
+            self._idle.set()
+
+    async def _stop_leading(self) -> None:
+        """The fence has closed and the workers are cancelled; a standby keeps only what it watches."""
+        await self._idle.wait()
+        self.queue.clear()
+
+    async def _filled(self) -> None:
+        """Every informer was given everything once; those that need not be there may be refused instead."""
+        for informer in self._informers:
+            if informer.required:
+                await informer.wait_synced()
+        optional = [i for i in self._informers if not i.required]
+        while any(not i.synced and i.refused is None for i in optional):  # noqa: ASYNC110 (a refusal is no event)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _watch_over(self) -> None:
+        while True:
+            self._watchdog.check()
+            if self._dead:
+                raise EngineDead("; ".join(self._dead))
+            self._report()
+            await asyncio.sleep(self._settings.report_interval)
+
+    def _report(self) -> None:
+        now, telemetry = steady(), self._telemetry
+        telemetry.queue(*self.queue.depth(), self.queue.oldest_ready())
+        telemetry.objects(self.store.counts())
+        telemetry.jobs(self.store.phases())
+        telemetry.watches(
+            {str(i.resource): now - i.last_activity for i in self._informers if i.last_activity is not None}
+        )
+
+
+async def _bounded(release: Awaitable[None]) -> None:
+    try:
+        await asyncio.wait_for(release, RELEASE_SECONDS)
+    except TimeoutError:
+        log.warning("the Lease was not given back in time")

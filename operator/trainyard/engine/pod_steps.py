@@ -1,0 +1,218 @@
+"""Creating and deleting a gang's pods: many at a time, never more than is wanted, every answer into the store at once.
+
+Creation starts slowly, so that a template that is refused costs one call and not a thousand, and stops as soon as the
+job or one of its pods says that this gang is no longer wanted. A request under way is never abandoned: its answer is
+awaited, because what it did must be known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from trainyard.engine.hands import Hands, Outcome, Pass, create_owned, is_passing, is_refusal
+from trainyard.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, KubeError, NotFound, Unreachable
+from trainyard.kube.resources import PODS
+from trainyard.kube.transport import backoff
+from trainyard.model.plan import CreatePods, CreateRefusal, DeletePods, PodRef
+from trainyard.model.record import Record
+from trainyard.model.translate import pod_view
+
+TRIES = 4
+"""Of one request that failed in a passing way; then the pass fails, and the job backs off."""
+FIRST_PAUSE, LAST_PAUSE = 0.2, 5.0
+
+T = TypeVar("T")
+RankedPod = tuple[int, Mapping[str, Any]]
+
+
+async def create_pods(hands: Hands, step: Pass, create: CreatePods) -> Outcome:
+    """1, 2, 4 … at a time, then a bounded window."""
+    record = hands.store.children.records(step.snapshot.uid).get(create.attempt)
+    if record is None:
+        return Outcome.MOOT
+    creation = _Creation(hands, step, record)
+    avoid = hands.store.memory.of(step.snapshot.uid).avoid
+    pods = zip(create.ranks, hands.manifests.pods(step.job, record, create.ranks, avoid), strict=True)
+    width = 1
+    while width < hands.settings.create_window:
+        batch = _take(pods, width)
+        if not batch or not await creation.run(batch, width):
+            return creation.outcome()
+        width *= 2
+    await creation.run(pods, hands.settings.create_window)
+    return creation.outcome()
+
+
+class _Creation:
+    """One CreatePods step under way."""
+
+    def __init__(self, hands: Hands, step: Pass, record: Record) -> None:
+        self._hands = hands
+        self._step = step
+        self._record = record
+        self._news = hands.store.gang(step.snapshot.uid).news
+        self._stopped = False
+        self._error: KubeError | None = None
+        self._created = 0
+
+    async def run(self, pods: Iterable[RankedPod], width: int) -> bool:
+        """Create them, `width` at a time; False once it was stopped."""
+        await in_parallel(self._create_one, pods, width)
+        return not self._stopped
+
+    def outcome(self) -> Outcome:
+        if self._created:
+            self._step.log.info("pods created", pods=self._created, stopped=self._stopped or None)
+            self._hands.telemetry.pods(self._created, 0)
+        if self._error is not None:
+            raise self._error
+        return Outcome.MOOT if self._stopped else Outcome.DONE
+
+    async def _create_one(self, pod: RankedPod) -> bool:
+        """False: no further ones."""
+        rank, body = pod
+        if self._stopped or not self._wanted(rank):
+            self._stopped = True
+            return False
+        try:
+            await self._post(rank, body)
+        except KubeError as error:
+            self._refused(rank, error)
+        return not self._stopped
+
+    async def _post(self, rank: int, body: Mapping[str, Any]) -> None:
+        hands = self._hands
+        for attempt in range(1, TRIES + 1):
+            try:
+                raw = await create_owned(hands, self._step, PODS, body)
+                break
+            except (ApiError, Unreachable) as error:
+                again = is_passing(error) or isinstance(error, AlreadyExists)
+                if not again or attempt == TRIES:
+                    raise
+                await asyncio.sleep(_pause(error, attempt))
+                if not self._wanted(rank):
+                    self._stopped = True
+                    return
+        if raw is None:
+            self._stopped = True
+            return
+        self._created += 1
+        hands.store.upsert_pod(pod_view(raw))
+
+    def _refused(self, rank: int, error: KubeError) -> None:
+        self._stopped = True
+        terminating = isinstance(error, Forbidden) and error.namespace_terminating
+        if is_refusal(error) and not terminating:
+            assert isinstance(error, ApiError)
+            notes = self._hands.store.memory.of(self._step.snapshot.uid)
+            notes.refused = CreateRefusal(self._record.attempt, rank, error.status, error.message)
+            self._step.log.warning("a pod is refused", rank=rank, code=error.status, error=error.message)
+        elif self._error is None:
+            self._error = error
+
+    def _wanted(self, rank: int) -> bool:
+        """The job is as it was planned, none of its pods failed, and the rank's node is as it was."""
+        store, snapshot = self._hands.store, self._step.snapshot
+        job = store.job_of(snapshot.uid)
+        if job is None or job.deletion is not None or job.generation != self._step.job.generation:
+            return False
+        status = job.status
+        if not status.open or status.attempt != self._record.attempt or status.finishing is not None:
+            return False
+        if store.gang(snapshot.uid).news != self._news:
+            return False
+        node = self._record.nodes[rank]
+        return not node or store.nodes.get(node) is snapshot.nodes.get(node)
+
+
+async def delete_pods(hands: Hands, step: Pass, delete: DeletePods) -> Outcome:
+    """With UID preconditions, in parallel. Only pods that the job still owns (I4), and, when it is gone, only those a
+    live LIST has shown."""
+    uid = step.snapshot.uid
+    pods = [
+        ref for ref in delete.pods if (step.confirmed is None or ref.uid in step.confirmed) and _owned(hands, uid, ref)
+    ]
+    deletion = _Deletion(hands, step, delete.grace)
+    await in_parallel(deletion.one, pods, hands.settings.delete_window)
+    if deletion.answered:
+        step.log.info("pods deleted", pods=deletion.answered, why=delete.why)
+        hands.telemetry.pods(0, deletion.answered)
+    if deletion.error is not None:
+        raise deletion.error
+    return Outcome.DONE
+
+
+class _Deletion:
+    """One DeletePods step under way. What one pod's request met does not keep the others."""
+
+    def __init__(self, hands: Hands, step: Pass, grace: int | None) -> None:
+        self._hands = hands
+        self._namespace = step.snapshot.key.namespace
+        self._grace = grace
+        self.answered = 0
+        self.error: KubeError | None = None
+
+    async def one(self, ref: PodRef) -> bool:
+        try:
+            await self._delete(ref)
+        except KubeError as error:
+            self.error = self.error or error
+        return True
+
+    async def _delete(self, ref: PodRef) -> None:
+        for attempt in range(1, TRIES + 1):
+            try:
+                answer = await self._hands.client.delete(
+                    PODS, ref.name, self._namespace, uid=ref.uid, grace_period_seconds=self._grace
+                )
+                break
+            except (NotFound, Conflict):
+                return  # gone, or another pod stands under its name
+            except (ApiError, Unreachable) as error:
+                if not is_passing(error) or attempt == TRIES:
+                    raise
+                await asyncio.sleep(_pause(error, attempt))
+        self.answered += 1
+        if answer.get("kind") == "Pod":
+            self._hands.store.upsert_pod(pod_view(answer))
+
+
+def _owned(hands: Hands, uid: str, ref: PodRef) -> bool:
+    held = hands.store.table.pods.get(ref.uid)
+    return held is not None and held.job_uid == uid
+
+
+def _pause(error: ApiError | Unreachable, attempt: int) -> float:
+    asked = error.retry_after if isinstance(error, ApiError) else None
+    return max(asked or 0.0, backoff(attempt, FIRST_PAUSE, LAST_PAUSE))
+
+
+def _take(items: Iterator[T], many: int) -> list[T]:
+    return [item for _, item in zip(range(many), items, strict=False)]
+
+
+async def in_parallel(do: Callable[[T], Awaitable[bool]], items: Iterable[T], width: int) -> None:
+    """Call `do` on each, `width` at a time, until one answers False or raises; all calls that were begun are ended."""
+    source = iter(items)
+    stopped = False
+
+    async def lane() -> None:
+        nonlocal stopped
+        for item in source:
+            if stopped or not await do(item):
+                stopped = True
+                return
+
+    lanes = [asyncio.ensure_future(lane()) for _ in range(width)]
+    try:
+        done, _ = await asyncio.wait(lanes)
+    except asyncio.CancelledError:
+        for task in lanes:
+            task.cancel()
+        await asyncio.gather(*lanes, return_exceptions=True)
+        raise
+    for task in done:
+        task.result()

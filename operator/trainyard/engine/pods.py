@@ -1,0 +1,243 @@
+"""All pods the operator may see, indexed once per event by owner, by name of the job and by node.
+
+Kept incrementally: what each node's pods use, which nodes carry foreign accelerator pods, and, for each owner, how many
+pods are live, unbound and not ready. It decides nothing; it only tells what an event changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from trainyard.model.views import Key, PodView, Resources
+
+_K = TypeVar("_K", Key, str)
+_ONE_POD: Resources = (("pods", 1),)
+
+
+@dataclass(slots=True)
+class Gang:
+    """The pods of one owner. `collected` holds the last states of deleted ones that its status has not outlived."""
+
+    pods: dict[str, PodView] = field(default_factory=dict)
+    collected: dict[str, PodView] = field(default_factory=dict)
+    news: int = 0
+    """Grows with everything about a pod of the current attempt that is more than a matter of counting."""
+    live: int = 0
+    unbound: int = 0
+    unready: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PodChange:
+    """What one event did. `settled` says that a count of its owner that people wait for reached zero."""
+
+    before: PodView | None
+    after: PodView | None
+    freed: bool = False
+    """A node has more room than before."""
+    settled: bool = False
+
+
+class PodTable:
+    """Owned by the store; one event costs the same at ten pods and at ten thousand."""
+
+    def __init__(self, accelerators: Iterable[str]) -> None:
+        self.pods: dict[str, PodView] = {}
+        self.gangs: dict[str, Gang] = {}
+        self.usage: dict[str, Mapping[str, int]] = {}
+        """Values are replaced, never changed: a shallow copy is a snapshot."""
+        self.foreign: dict[str, int] = {}
+        self._owners_by_name: dict[Key, dict[str, int]] = {}
+        self._owners_by_node: dict[str, dict[str, int]] = {}
+        self._accelerators = set(accelerators)
+
+    def upsert(self, view: PodView) -> PodChange | None:
+        """Take in a newer state; None where it tells nothing new."""
+        before = self.pods.get(view.uid)
+        if before is not None:
+            if view.resource_version <= before.resource_version:
+                return None
+            if before.failed_version:
+                view = replace(view, failed_version=before.failed_version)
+        if view.exited and not view.failed_version:
+            view = replace(view, failed_version=view.resource_version)
+        self.pods[view.uid] = view
+        freed = self._count_usage(before, view)
+        return PodChange(before, view, freed, self._index(before, view))
+
+    def delete(self, uid: str, final: PodView | None) -> PodChange | None:
+        """It is gone. Its last state is kept as collected; the final object does not overwrite an exit seen before."""
+        before = self.pods.pop(uid, None)
+        if before is None:
+            return None
+        freed = self._count_usage(before, None)
+        settled = self._index(before, None)
+        last = before
+        if final is not None and not before.exited:
+            last = final
+            if final.exited and not final.failed_version:
+                last = replace(final, failed_version=final.resource_version)
+        if before.job_uid:
+            self.gangs.setdefault(before.job_uid, Gang()).collected[uid] = last
+        return PodChange(before, None, freed, settled)
+
+    def gang(self, owner: str) -> Gang:
+        """The pods of one owner; empty for an unknown one, and then not kept."""
+        return self.gangs.get(owner) or Gang()
+
+    def note_news(self, owner: str) -> None:
+        gang = self.gangs.get(owner)
+        if gang is not None:
+            gang.news += 1
+
+    def forget_collected(self, owner: str, before_attempt: int | None) -> None:
+        """Drop last states of attempts before that one; of all attempts where None."""
+        gang = self.gangs.get(owner)
+        if gang is None or not gang.collected:
+            return
+        gang.collected = {
+            uid: pod
+            for uid, pod in gang.collected.items()
+            if before_attempt is not None and pod.incarnation >= before_attempt
+        }
+        self._drop_if_empty(owner, gang)
+
+    def owners_named(self, key: Key) -> Iterable[str]:
+        """UIDs of the owners of pods whose label names this job."""
+        return self._owners_by_name.get(key, ())
+
+    def owners_on(self, node: str) -> tuple[str, ...]:
+        """UIDs of the owners of pods bound to this node."""
+        return tuple(self._owners_by_node.get(node, ()))
+
+    def learn_accelerators(self, names: Iterable[str]) -> None:
+        """Resources that count as accelerators; a new one has the foreign pods counted again."""
+        new = set(names) - self._accelerators
+        if not new:
+            return
+        self._accelerators |= new
+        self.foreign.clear()
+        for pod in self.pods.values():
+            if self._is_foreign(pod):
+                _bump(self.foreign, pod.node, 1)
+
+    # indices
+
+    def _index(self, before: PodView | None, after: PodView | None) -> bool:
+        owner_before = before.job_uid if before is not None else ""
+        owner_after = after.job_uid if after is not None else ""
+        settled = False
+        if owner_before and owner_before != owner_after and before is not None:
+            settled = self._leave(owner_before, before)
+            before = None
+        if owner_after and after is not None:
+            settled = self._join(owner_after, before, after)
+        return settled
+
+    def _join(self, owner: str, before: PodView | None, after: PodView) -> bool:
+        gang = self.gangs.get(owner)
+        if gang is None:
+            gang = self.gangs[owner] = Gang()
+        gang.pods[after.uid] = after
+        if before is None:
+            self._count_owner(self._owners_by_name, Key(after.namespace, after.job), owner, 1)
+        node_before = before.node if before is not None else ""
+        if after.node != node_before:
+            if node_before:
+                self._count_owner(self._owners_by_node, node_before, owner, -1)
+            if after.node:
+                self._count_owner(self._owners_by_node, after.node, owner, 1)
+        return _recount(gang, before, after)
+
+    def _leave(self, owner: str, before: PodView) -> bool:
+        gang = self.gangs[owner]
+        del gang.pods[before.uid]
+        self._count_owner(self._owners_by_name, Key(before.namespace, before.job), owner, -1)
+        if before.node:
+            self._count_owner(self._owners_by_node, before.node, owner, -1)
+        settled = _recount(gang, before, None)
+        self._drop_if_empty(owner, gang)
+        return settled
+
+    def _drop_if_empty(self, owner: str, gang: Gang) -> None:
+        if not gang.pods and not gang.collected:
+            self.gangs.pop(owner, None)
+
+    @staticmethod
+    def _count_owner(index: dict[_K, dict[str, int]], at: _K, owner: str, by: int) -> None:
+        owners = index.setdefault(at, {})
+        _bump(owners, owner, by)
+        if not owners:
+            del index[at]
+
+    # capacity
+
+    def _count_usage(self, before: PodView | None, after: PodView | None) -> bool:
+        """Move the pod's share from where it was to where it is. True where some node got room."""
+        place_before = _place(before) if before is not None else ""
+        place_after = _place(after) if after is not None else ""
+        if place_before == place_after and (
+            not place_after or (before is not None and after is not None and before.resources == after.resources)
+        ):
+            return False
+        if before is not None and place_before:
+            self._add_usage(place_before, before.resources, -1)
+            if self._is_foreign(before):
+                _bump(self.foreign, before.node, -1)
+        if after is not None and place_after:
+            self._add_usage(place_after, after.resources, 1)
+            if self._is_foreign(after):
+                _bump(self.foreign, after.node, 1)
+        return bool(place_before)
+
+    def _add_usage(self, node: str, resources: Resources, sign: int) -> None:
+        used = dict(self.usage.get(node, {}))
+        for name, value in (*resources, *_ONE_POD):
+            _bump(used, name, sign * value)
+        if used:
+            self.usage[node] = used
+        else:
+            self.usage.pop(node, None)
+
+    def _is_foreign(self, pod: PodView) -> bool:
+        if pod.job_uid or not pod.node or pod.terminal:
+            return False
+        return any(value > 0 and name in self._accelerators for name, value in pod.resources)
+
+
+def _place(pod: PodView) -> str:
+    """The node on which the scheduler counts it: until a terminating pod is gone, it is there."""
+    return "" if pod.terminal else pod.node or pod.nominated
+
+
+def _bump(counts: dict[str, int], name: str, by: int) -> None:
+    value = counts.get(name, 0) + by
+    if value:
+        counts[name] = value
+    else:
+        counts.pop(name, None)
+
+
+def _recount(gang: Gang, before: PodView | None, after: PodView | None) -> bool:
+    """Keep the owner's counts; True where one of them has just reached zero."""
+    live = _live(after) - _live(before)
+    unbound = _unbound(after) - _unbound(before)
+    unready = _unready(after) - _unready(before)
+    gang.live += live
+    gang.unbound += unbound
+    gang.unready += unready
+    return (live < 0 and gang.live == 0) or (unbound < 0 and gang.unbound == 0) or (unready < 0 and gang.unready == 0)
+
+
+def _live(pod: PodView | None) -> int:
+    return int(pod is not None and not pod.terminal)
+
+
+def _unbound(pod: PodView | None) -> int:
+    return int(pod is not None and not pod.terminal and not pod.node)
+
+
+def _unready(pod: PodView | None) -> int:
+    return int(pod is not None and not pod.terminal and not pod.ready)

@@ -1,0 +1,66 @@
+"""What a role's pods really ask for, by a dry run: defaults, overhead and webhooks included, and refusals beforehand."""
+
+from __future__ import annotations
+
+import asyncio
+
+from trainyard.api.effective import effective_roles
+from trainyard.engine.hands import Hands, Outcome, Pass, is_refusal
+from trainyard.kube.errors import ApiError, Forbidden
+from trainyard.kube.resources import PODS
+from trainyard.model.plan import ProbeResult
+from trainyard.model.podspec import pod_resources
+from trainyard.model.views import JobView, Resources
+
+
+async def probe_roles(hands: Hands, step: Pass) -> Outcome:
+    """All roles at once; the first refusal in the order of the roles is the one told."""
+    job = step.job
+    if job.spec is None:
+        return Outcome.MOOT
+    names = [role.name for role in effective_roles(job.spec)]
+    answers = await asyncio.gather(*(_probe(hands, job, name) for name in names))
+    told: dict[str, Resources] = {}
+    estimated = False
+    refused: tuple[str, ApiError] | None = None
+    for name, answer in zip(names, answers, strict=True):
+        if not isinstance(answer, ApiError):
+            told[name] = answer
+        elif _is_unserved(answer):
+            told[name] = hands.manifests.estimate(job, name)
+            estimated = True
+        elif isinstance(answer, Forbidden) and answer.quota_exceeded:
+            # One more pod is too many at this moment; whether the gang fits is for the scheduler to judge.
+            told[name] = hands.manifests.estimate(job, name)
+        elif refused is None:
+            refused = name, answer
+    result = ProbeResult(job.spec_hash, told, at=hands.client.clock.now(), estimated=estimated)
+    if refused is not None:
+        role, error = refused
+        result = ProbeResult(
+            job.spec_hash,
+            told,
+            refused_role=role,
+            refused_code=error.status,
+            refused_message=error.message,
+            at=hands.client.clock.now(),
+            estimated=estimated,
+        )
+        step.log.warning("a dry run is refused", role=role, code=error.status, error=error.message)
+    hands.store.memory.of(job.uid).probe = result
+    return Outcome.DONE
+
+
+async def _probe(hands: Hands, job: JobView, role: str) -> Resources | ApiError:
+    try:
+        answer = await hands.client.create(PODS, hands.manifests.probe(job, role), dry_run=True)
+    except ApiError as error:
+        if is_refusal(error) and not (isinstance(error, Forbidden) and error.namespace_terminating):
+            return error
+        raise
+    return pod_resources(answer["spec"])
+
+
+def _is_unserved(error: ApiError) -> bool:
+    """A webhook on the way does not take part in dry runs."""
+    return error.status == 400 and "dry run" in error.message.lower()

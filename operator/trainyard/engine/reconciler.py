@@ -1,0 +1,117 @@
+"""One pass over one job, as a story: freeze, plan, remember, act, and again until there is nothing left to do.
+
+It holds no opinion on what a job needs. What goes wrong in one job is logged, counted and backed off, and stays there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from trainyard.engine.executor import Executor
+from trainyard.engine.hands import Hands, Outcome, Pass
+from trainyard.engine.queue import Target, WorkQueue
+from trainyard.engine.snapshots import job_snapshot
+from trainyard.kube.clock import steady
+from trainyard.kube.errors import ApiError, Fenced, KubeError
+from trainyard.model.plan import JobSnapshot, Plan, PlanningPolicy
+from trainyard.model.views import Instant
+
+PASSES = 16
+"""Plans made in one go; what is not at rest by then is looked at again after others had their turn."""
+SHARE = 0.02
+"""Of the time that a job's counts may cost: after a pass the next one waits fifty times as long as the pass took."""
+SOONEST, LATEST = 0.02, 2.0
+
+Planner = Callable[[JobSnapshot, Instant, PlanningPolicy], Plan]
+
+log = structlog.get_logger(__name__)
+
+
+class Reconciler:
+    """Turns keys into passes. Also the store's listener: it knows how soon a change is worth a pass."""
+
+    def __init__(
+        self, hands: Hands, executor: Executor, queue: WorkQueue, planner: Planner, wake_scheduler: Callable[[], None]
+    ) -> None:
+        self._hands = hands
+        self._executor = executor
+        self._queue = queue
+        self._planner = planner
+        self._wake_scheduler = wake_scheduler
+        self._took: dict[Target, float] = {}
+
+    def delay(self, target: Target, *, urgent: bool) -> float:
+        """Counts are gathered, the longer the more a pass costs; a failure is looked at at once."""
+        if urgent:
+            return 0.0
+        return min(LATEST, max(SOONEST, self._took.get(target, 0.0) / SHARE))
+
+    async def reconcile(self, target: Target) -> None:
+        """Never raises but when cancelled."""
+        try:
+            rested = await self._passes(target)
+        except Fenced as error:
+            log.info("not written", job=str(target), error=str(error))
+            self._queue.failed(target)
+        except KubeError as error:
+            self._failed(target, error)
+        except Exception as error:
+            log.exception("this job cannot be handled and is left for a while", job=str(target))
+            self._failed(target, error)
+        else:
+            if rested:
+                self._queue.done(target)
+            else:
+                self._queue.blocked(target)
+
+    def _failed(self, target: Target, error: Exception) -> None:
+        asked = error.retry_after if isinstance(error, ApiError) else None
+        pause = self._queue.failed(target, asked or 0.0)
+        self._hands.telemetry.planned(0.0, "failed")
+        log.warning("pass failed", job=str(target), error=f"{type(error).__name__}: {error}", again_in=round(pause, 1))
+
+    async def _passes(self, target: Target) -> bool:
+        """True if the job is at rest, or only waits for a time or a change."""
+        done_before: Plan | None = None
+        for _ in range(PASSES):
+            started = steady()
+            snapshot = job_snapshot(self._hands.store, target)
+            if snapshot is None:
+                self._took.pop(target, None)
+                return True
+            now = self._hands.client.clock.now()
+            plan = self._planner(snapshot, now, self._hands.settings.planning)
+            self._remember(target, snapshot, plan, now)
+            self._took[target] = took = steady() - started
+            if not plan.steps:
+                self._hands.telemetry.planned(took, "settled")
+                return True
+            if done_before is not None and plan.steps == done_before.steps:
+                self._hands.telemetry.planned(took, "blocked")
+                return False  # done, and yet planned again: what it waits for has still to show
+            outcome = await self._executor.perform(plan, Pass(snapshot, _log_of(snapshot)))
+            self._hands.telemetry.planned(took, "blocked" if outcome is Outcome.BLOCKED else "acted")
+            if outcome is Outcome.BLOCKED:
+                return False
+            done_before = plan if outcome is Outcome.DONE else None
+        self._queue.add(target, SOONEST)
+        return True
+
+    def _remember(self, target: Target, snapshot: JobSnapshot, plan: Plan, now: Instant) -> None:
+        """What the plan wants kept, asked of the scheduler, or looked at later."""
+        memory = self._hands.store.memory
+        memory.remember_facts(snapshot.uid, plan.facts)
+        if snapshot.job is not None:
+            dropped = plan.drop_grant and memory.drop_grant(snapshot.uid)
+            if memory.ask(snapshot.uid, plan.request) or dropped:
+                self._wake_scheduler()
+        if plan.requeue_at is not None:
+            self._queue.add(target, plan.requeue_at - now)
+
+
+def _log_of(snapshot: JobSnapshot) -> structlog.typing.FilteringBoundLogger:
+    attempt = snapshot.job.status.attempt if snapshot.job is not None else None
+    bound: structlog.typing.FilteringBoundLogger = log.bind(job=str(snapshot.key), attempt=attempt)
+    return bound

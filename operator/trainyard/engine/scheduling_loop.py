@@ -1,0 +1,120 @@
+"""Rounds of the scheduler: gathers changes for a moment, asks `schedule`, keeps the grants, passes on why jobs wait.
+
+It writes nothing to the cluster: a grant is a promise in the store, which the job's own worker commits or lets lapse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from trainyard.engine.hands import Hands
+from trainyard.engine.queue import Target
+from trainyard.engine.snapshots import cluster_snapshot
+from trainyard.kube.clock import steady
+from trainyard.model.cluster import ClusterSnapshot, Decision, GangRequest, SchedulingPolicy
+from trainyard.model.views import Instant
+
+Scheduler = Callable[[ClusterSnapshot, Sequence[GangRequest], SchedulingPolicy, Instant], Decision]
+
+LARGE = 20_000
+"""Nodes times jobs from which a round is worked out beside the event loop."""
+LONGEST_DEBOUNCE = 2.0
+AFTER_ERROR = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class SchedulingLoop:
+    """Runs while this process leads and the store is filled."""
+
+    def __init__(self, hands: Hands, scheduler: Scheduler, mark: Callable[[Target], None]) -> None:
+        self._hands = hands
+        self._scheduler = scheduler
+        self._mark = mark
+        self._wake = asyncio.Event()
+        self._took = 0.0
+        self._round_at: float | None = None
+        """When a refused job is to be judged again though nothing changes (steady clock)."""
+
+    def wake(self) -> None:
+        """Something changed that a round may answer."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Round after round until cancelled."""
+        self._wake.set()
+        while True:
+            await self._woken()
+            # A storm of changes costs at most a third of the processor: the dearer a round, the rarer.
+            await asyncio.sleep(min(LONGEST_DEBOUNCE, max(self._hands.settings.schedule_debounce, 2 * self._took)))
+            self._wake.clear()
+            try:
+                await self._round()
+            except Exception:
+                log.exception("a round of the scheduler failed")
+                self._round_at = steady() + AFTER_ERROR
+
+    async def _woken(self) -> None:
+        ends = [end for end in (self._hands.store.memory.next_lapse(), self._until_round()) if end is not None]
+        try:
+            await asyncio.wait_for(self._wake.wait(), min(ends) if ends else None)
+        except TimeoutError:
+            return
+
+    def _until_round(self) -> float | None:
+        return None if self._round_at is None else max(0.0, self._round_at - steady())
+
+    async def _round(self) -> None:
+        store = self._hands.store
+        self._round_at = None
+        for grant in store.memory.lapse():
+            log.warning("grant lapsed", job=str(grant.key), attempt=grant.attempt)
+            self._mark(Target(grant.key))
+        requests = self._requests()
+        if not requests:
+            self._took = 0.0
+            self._hands.telemetry.scheduled(0.0, 0, 0, {})
+            return
+        now, started = self._hands.client.clock.now(), steady()
+        cluster = cluster_snapshot(store)
+        policy = self._hands.settings.scheduling
+        if len(requests) * len(cluster.nodes) >= LARGE:
+            decision = await asyncio.to_thread(self._scheduler, cluster, requests, policy, now)
+        else:
+            decision = self._scheduler(cluster, requests, policy, now)
+        self._took = steady() - started
+        self._keep(decision, {request.uid: request for request in requests}, now)
+        self._hands.telemetry.scheduled(self._took, len(requests), len(decision.grants), store.memory.refusals())
+
+    def _requests(self) -> tuple[GangRequest, ...]:
+        """A request whose record is written has been served, though its job has not said so yet."""
+        children = self._hands.store.children
+        return tuple(r for r in self._hands.store.memory.requests() if r.attempt not in children.records(r.uid))
+
+    def _keep(self, decision: Decision, asked: dict[str, GangRequest], now: Instant) -> None:
+        memory, current = self._hands.store.memory, {r.uid: r for r in self._requests()}
+        seconds = self._hands.settings.planning.grant_seconds
+        for grant in decision.grants:
+            request = current.get(grant.uid)
+            if request is None or request != asked[grant.uid]:
+                self._wake.set()  # the job has changed its mind meanwhile
+                continue
+            memory.hold(grant, request, seconds)
+            memory.of(grant.uid).refusal = None
+            log.info("granted", job=str(grant.key), attempt=grant.attempt, pods=request.size)
+            self._mark(Target(grant.key))
+        untils: list[float] = []
+        for refusal in decision.refusals:
+            if refusal.uid not in current:
+                continue
+            if memory.refuse(refusal):
+                log.info("waits", job=str(refusal.key), reason=refusal.reason.value, message=refusal.message)
+                self._mark(Target(refusal.key))
+            if refusal.until is not None:
+                untils.append(refusal.until)
+        self._hands.store.set_shared_nodes(decision.shared_nodes)
+        if untils:
+            self._round_at = steady() + max(0.05, min(untils) - now)

@@ -1,0 +1,151 @@
+"""The store frozen for one decision: the snapshot of one job, and the snapshot of the cluster.
+
+Nothing is copied that is frozen already; what is kept incrementally is copied shallowly. It leaves nothing out and
+judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from trainyard.api.names import service_name, uid5
+from trainyard.api.types import Placement
+from trainyard.engine.pods import Gang
+from trainyard.engine.queue import Target
+from trainyard.engine.store import Store
+from trainyard.launch import checkpoint_directory, claim_name
+from trainyard.model.cluster import ClusterSnapshot, HeldDirectory, Reservation
+from trainyard.model.plan import JobSnapshot
+from trainyard.model.record import Record
+from trainyard.model.views import ClaimView, JobView, Key, NodeView, PodView
+
+
+def job_snapshot(store: Store, target: Target) -> JobSnapshot | None:
+    """What the planner may know of a job, or of pods whose owner is absent; None where there is nothing to plan."""
+    if target.uid:
+        return _orphan_snapshot(store, target)
+    job = store.jobs.get(target.key)
+    if job is None:
+        return None
+    memory, notes, uid = store.memory, store.memory.of(job.uid), job.uid
+    gang, records = store.gang(uid), dict(store.children.records(uid))
+    grant = memory.grant(uid)
+    promised = [*records.values()]
+    return JobSnapshot(
+        key=target.key,
+        job=job,
+        uid=uid,
+        pods=tuple(gang.pods.values()),
+        collected=tuple(gang.collected.values()),
+        strangers=_strangers(store, target.key, uid),
+        records=records,
+        record_missing=notes.record_missing == job.status.attempt,
+        hosts=dict(store.children.hosts(uid)),
+        service=store.children.service(Key(job.namespace, service_name(job.name, uid5(uid)))),
+        claim=_claim(store, job),
+        foreign_names=memory.foreign_names(uid),
+        nodes=_nodes(store, gang, promised, grant.nodes if grant is not None else ()),
+        grant=grant,
+        refusal=notes.refusal,
+        probe=notes.probe,
+        create_refused=notes.refused,
+        namespace_terminating=_terminating(store, job.namespace),
+        seen=memory.seen(uid),
+        shared_nodes=_shared(store, records.get(job.status.attempt)),
+    )
+
+
+def cluster_snapshot(store: Store) -> ClusterSnapshot:
+    """What the scheduler may know."""
+    return ClusterSnapshot(
+        nodes=dict(store.nodes),
+        usage=dict(store.table.usage),
+        reservations=_reservations(store),
+        quotas={namespace: tuple(quotas.values()) for namespace, quotas in store.quotas.items() if quotas},
+        claims=dict(store.claims),
+        volumes=dict(store.volumes),
+        priority_classes=dict(store.priority_classes),
+        namespaces=dict(store.namespaces),
+        directories=tuple(_directories(store)),
+        foreign=dict(store.table.foreign),
+        partly_bound=tuple(_partly_bound(store)),
+    )
+
+
+def _orphan_snapshot(store: Store, target: Target) -> JobSnapshot | None:
+    gang = store.gang(target.uid)
+    if store.job_of(target.uid) is not None or not gang.pods:
+        return None
+    records = dict(store.children.records(target.uid))
+    return JobSnapshot(
+        key=target.key,
+        job=None,
+        uid=target.uid,
+        pods=tuple(gang.pods.values()),
+        records=records,
+        hosts=dict(store.children.hosts(target.uid)),
+        nodes=_nodes(store, gang, records.values(), ()),
+        namespace_terminating=_terminating(store, target.key.namespace),
+        seen=store.memory.seen(target.uid),
+    )
+
+
+def _strangers(store: Store, key: Key, uid: str) -> tuple[PodView, ...]:
+    owners = [owner for owner in store.table.owners_named(key) if owner != uid]
+    return tuple(
+        pod
+        for owner in owners
+        for pod in store.gang(owner).pods.values()
+        if not pod.terminal and pod.job == key.name and pod.namespace == key.namespace
+    )
+
+
+def _claim(store: Store, job: JobView) -> ClaimView | None:
+    name = claim_name(job) if job.spec is not None else ""
+    return store.claims.get(Key(job.namespace, name)) if name else None
+
+
+def _nodes(store: Store, gang: Gang, records: Iterable[Record], granted: tuple[str, ...]) -> Mapping[str, NodeView]:
+    names = set(granted)
+    for record in records:
+        names.update(record.nodes)
+    for pods in (gang.pods, gang.collected):
+        names.update([pod.node for pod in pods.values()])
+    return {name: node for name in names if (node := store.nodes.get(name)) is not None}
+
+
+def _shared(store: Store, record: Record | None) -> tuple[str, ...]:
+    if record is None or not store.shared_nodes:
+        return ()
+    return tuple(sorted(store.shared_nodes.intersection(record.nodes)))
+
+
+def _terminating(store: Store, namespace: str) -> bool:
+    view = store.namespaces.get(namespace)
+    return view is not None and view.terminating
+
+
+def _reservations(store: Store) -> tuple[Reservation, ...]:
+    held = [reservation for grant in store.memory.grants.values() for reservation in grant.reserved]
+    return (*held, *store.openings.reservations())
+
+
+def _directories(store: Store) -> Iterable[HeldDirectory]:
+    """Of every job that may have somebody writing: an open attempt, a grant, or pods that are still ending."""
+    for job in store.jobs.values():
+        if job.spec is None or job.spec.checkpoint is None:
+            continue
+        status = job.status
+        live = store.gang(job.uid).live > 0
+        opening = not status.terminal and status.attempt in store.children.records(job.uid)
+        if live or opening or store.memory.grant(job.uid) is not None:
+            yield HeldDirectory(job.namespace, claim_name(job), checkpoint_directory(job), job.name, job.uid)
+
+
+def _partly_bound(store: Store) -> Iterable[Key]:
+    for job in store.jobs.values():
+        if job.spec is None or not job.status.open or job.spec.scheduling.placement is not Placement.DELEGATED:
+            continue
+        record, gang = store.children.records(job.uid).get(job.status.attempt), store.gang(job.uid)
+        if record is not None and gang.pods and 0 < len(gang.pods) - gang.unbound < record.size:
+            yield job.key

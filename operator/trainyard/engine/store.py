@@ -1,0 +1,370 @@
+"""The one store: what the operator knows of the cluster, as frozen views, and whom a change concerns.
+
+Informers and the executor's answers fill it; a state older than the one held is ignored, so that an answer may come
+before or after its watch event. It gives out frozen snapshots, for one job and for the cluster. It decides nothing and
+never does I/O. Everything happens on the event loop's thread.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from trainyard.api.constants import DEFAULT_GPU_RESOURCE
+from trainyard.api.effective import effective_roles
+from trainyard.engine.children import Children
+from trainyard.engine.memory import Memory
+from trainyard.engine.openings import Openings
+from trainyard.engine.pods import Gang, PodChange, PodTable
+from trainyard.engine.queue import Target
+from trainyard.kube.clock import steady
+from trainyard.model.record import Record
+from trainyard.model.views import (
+    ChildView,
+    ClaimView,
+    JobView,
+    Key,
+    NamespaceView,
+    NodeView,
+    PodView,
+    PriorityClassView,
+    QuotaView,
+    VolumeView,
+)
+
+TOMBSTONE_SECONDS = 120.0
+"""Longer than any request may take: an answer that comes after its object's deletion was seen brings nothing back."""
+
+
+class Listener(Protocol):
+    """Who is told of changes; called on the event loop, must only take a note."""
+
+    def job_changed(self, target: Target, *, urgent: bool) -> None:
+        """Look at this again: now, or, where only a count moved, soon."""
+
+    def capacity_changed(self) -> None:
+        """What the scheduler sees changed in a way that could let a job start, or change why it waits."""
+
+
+class Store:
+    """All views, indexed as the two kinds of snapshots need them."""
+
+    def __init__(self, listener: Listener, clock: Callable[[], float] = steady) -> None:
+        self.jobs: dict[Key, JobView] = {}
+        self.table = PodTable((DEFAULT_GPU_RESOURCE,))
+        self.openings = Openings()
+        self.memory = Memory(clock)
+        self.nodes: dict[str, NodeView] = {}
+        self.children = Children()
+        self.claims: dict[Key, ClaimView] = {}
+        self.volumes: dict[str, VolumeView] = {}
+        self.quotas: dict[str, dict[str, QuotaView]] = {}
+        self.priority_classes: dict[str, PriorityClassView] = {}
+        self.namespaces: dict[str, NamespaceView] = {}
+        self.shared_nodes: frozenset[str] = frozenset()
+        self._listener = listener
+        self._clock = clock
+        self._keys: dict[str, Key] = {}
+        self._tombs: OrderedDict[str, float] = OrderedDict()
+
+    # jobs
+
+    def job_of(self, uid: str) -> JobView | None:
+        """The job with this UID, if the store holds it."""
+        key = self._keys.get(uid)
+        return self.jobs.get(key) if key is not None else None
+
+    def upsert_job(self, job: JobView, *, notify: bool = True) -> None:
+        """`notify` is False for the executor's own answers: whoever wrote plans again anyway."""
+        before = self.jobs.get(job.key)
+        if job.uid in self._tombs or (before is not None and _version(job) <= _version(before)):
+            return
+        if before is not None and before.uid != job.uid:
+            self._forget_job(before)
+            before = None
+        self.jobs[job.key] = job
+        self._keys[job.uid] = job.key
+        if job.spec is not None and (before is None or before.spec is not job.spec):
+            self.table.learn_accelerators(r.accelerator.resource for r in effective_roles(job.spec) if r.gpus)
+        self._attempt_moved(job)
+        if before is None or _holds(before) != _holds(job):
+            self._listener.capacity_changed()
+        if notify:
+            self._mark(Target(job.key), urgent=True)
+
+    def delete_job(self, uid: str) -> None:
+        """Absent from a watch or list. Whether it is gone is for a live GET to say (W9)."""
+        self._bury(uid)
+        job = self.job_of(uid)
+        if job is not None:
+            del self.jobs[job.key]
+            self._forget_job(job)
+
+    def _forget_job(self, job: JobView) -> None:
+        self._keys.pop(job.uid, None)
+        self.memory.forget(job.uid)
+        self.openings.forget(job.uid)
+        self.table.forget_collected(job.uid, None)
+        if self.table.gang(job.uid).pods:
+            self._mark(Target(job.key, job.uid), urgent=True)
+        self._listener.capacity_changed()
+
+    def _attempt_moved(self, job: JobView) -> None:
+        """Drop what was kept for attempts that are over."""
+        attempt = job.status.attempt
+        self.table.forget_collected(job.uid, None if job.status.terminal else attempt)
+        notes = self.memory.of(job.uid)
+        if notes.refused is not None and notes.refused.attempt < attempt:
+            notes.refused = None
+        if notes.record_missing < attempt:
+            notes.record_missing = -1
+        self._track(job.uid)
+
+    # pods
+
+    def upsert_pod(self, pod: PodView) -> None:
+        if pod.uid in self._tombs:
+            return
+        change = self.table.upsert(pod)
+        if change is None:
+            return
+        if pod.job_uid:
+            self.openings.saw(pod.job_uid, pod)
+        self._pod_changed(change)
+
+    def delete_pod(self, uid: str, final: PodView | None) -> None:
+        self._bury(uid)
+        change = self.table.delete(uid, final)
+        if change is None:
+            return
+        owner = change.before.job_uid if change.before is not None else ""
+        if owner:
+            job = self.job_of(owner)
+            attempt = job.status.attempt if job is not None and not job.status.terminal else None
+            self.table.forget_collected(owner, attempt)
+        self._pod_changed(change)
+
+    def _pod_changed(self, change: PodChange) -> None:
+        if change.freed:
+            self._listener.capacity_changed()
+        owners = {p.job_uid for p in (change.before, change.after) if p is not None and p.job_uid}
+        for owner in owners:
+            job = self.job_of(owner)
+            pod = change.after or change.before
+            assert pod is not None
+            if job is None:
+                self._mark(Target(Key(pod.namespace, pod.job), owner), urgent=change.settled)
+                # A job of that name may be waiting for this stranger to end.
+                self._mark(Target(Key(pod.namespace, pod.job)), urgent=change.settled)
+            else:
+                news = _is_news(change, job)
+                if news:
+                    self.table.note_news(owner)
+                self._mark(Target(job.key), urgent=news or change.settled)
+
+    # nodes
+
+    def upsert_node(self, node: NodeView) -> None:
+        if self.nodes.get(node.name) == node:
+            return  # a heartbeat
+        self.nodes[node.name] = node
+        self._node_changed(node.name)
+
+    def delete_node(self, name: str) -> None:
+        if self.nodes.pop(name, None) is not None:
+            self._node_changed(name)
+
+    def _node_changed(self, name: str) -> None:
+        for uid in {*self.table.owners_on(name), *self.children.promised_on(name)}:
+            self._mark_uid(uid)
+        self._listener.capacity_changed()
+
+    # records, hosts, services
+
+    def upsert_record(self, child: ChildView, record: Record) -> None:
+        """A record as stored; immutable, so the newest state differs from an older one only in its being deleted."""
+        owner = child.owner_uid
+        if record.uid in self._tombs or record.job_uid != owner or not self.children.put_record(child, record):
+            return
+        if owner in self._keys:
+            notes = self.memory.of(owner)
+            if notes.record_missing == record.attempt:
+                notes.record_missing = -1
+        grant = self.memory.grant(owner)
+        if grant is not None and grant.attempt == record.attempt:
+            self.memory.drop_grant(owner)  # used up: the record itself reserves the room from now on
+        self._track(owner)
+        self._mark_uid(owner)
+
+    def upsert_hosts(self, hosts: ChildView) -> None:
+        if hosts.uid not in self._tombs and hosts.owner_uid and self.children.put_hosts(hosts):
+            self._mark_uid(hosts.owner_uid)
+
+    def delete_config_map(self, uid: str) -> None:
+        """A record or a hosts ConfigMap, whichever it was."""
+        self._bury(uid)
+        owner = self.children.drop_config_map(uid)
+        if owner:
+            self._track(owner)
+            self._mark_uid(owner)
+
+    def upsert_service(self, service: ChildView) -> None:
+        if service.uid not in self._tombs and self.children.put_service(service):
+            self._mark_uid(service.owner_uid)
+
+    def delete_service(self, uid: str) -> None:
+        self._bury(uid)
+        owner = self.children.drop_service(uid)
+        if owner:
+            self._mark_uid(owner)
+
+    def _track(self, owner: str) -> None:
+        """Keep the promises of the attempt that is open or about to be."""
+        job = self.job_of(owner)
+        record = self.children.records(owner).get(job.status.attempt) if job is not None else None
+        status = job.status if job is not None else None
+        if self.openings.track(owner, record, status, self.table.gang(owner).pods.values()):
+            self._listener.capacity_changed()
+
+    # what the scheduler looks at besides pods and nodes
+
+    def upsert_claim(self, claim: ClaimView) -> None:
+        key = Key(claim.namespace, claim.name)
+        if claim.uid in self._tombs or self.claims.get(key) == claim:
+            return
+        self.claims[key] = claim
+        self._claim_changed(claim.namespace)
+
+    def delete_claim(self, uid: str) -> None:
+        self._bury(uid)
+        for key, claim in list(self.claims.items()):
+            if claim.uid == uid:
+                del self.claims[key]
+                self._claim_changed(key.namespace)
+
+    def _claim_changed(self, namespace: str) -> None:
+        for job in self.jobs.values():
+            if job.namespace == namespace and job.spec is not None and job.spec.checkpoint is not None:
+                self._mark(Target(job.key), urgent=True)
+        self._listener.capacity_changed()
+
+    def upsert_volume(self, volume: VolumeView) -> None:
+        if self.volumes.get(volume.name) != volume:
+            self.volumes[volume.name] = volume
+            self._listener.capacity_changed()
+
+    def delete_volume(self, name: str) -> None:
+        if self.volumes.pop(name, None) is not None:
+            self._listener.capacity_changed()
+
+    def upsert_quota(self, quota: QuotaView) -> None:
+        quotas = self.quotas.setdefault(quota.namespace, {})
+        if quotas.get(quota.name) != quota:
+            quotas[quota.name] = quota
+            self._listener.capacity_changed()
+
+    def delete_quota(self, namespace: str, name: str) -> None:
+        if self.quotas.get(namespace, {}).pop(name, None) is not None:
+            self._listener.capacity_changed()
+
+    def upsert_priority_class(self, view: PriorityClassView) -> None:
+        if self.priority_classes.get(view.name) != view:
+            self.priority_classes[view.name] = view
+            self._listener.capacity_changed()
+
+    def delete_priority_class(self, name: str) -> None:
+        if self.priority_classes.pop(name, None) is not None:
+            self._listener.capacity_changed()
+
+    def upsert_namespace(self, view: NamespaceView) -> None:
+        if self.namespaces.get(view.name) == view:
+            return
+        self.namespaces[view.name] = view
+        for job in self.jobs.values():
+            if job.namespace == view.name:
+                self._mark(Target(job.key), urgent=True)
+        self._listener.capacity_changed()
+
+    def delete_namespace(self, name: str) -> None:
+        self.namespaces.pop(name, None)
+
+    def set_shared_nodes(self, nodes: Iterable[str]) -> None:
+        """Nodes of ours that carry foreign accelerator pods, as the scheduler last told."""
+        now = frozenset(nodes)
+        changed = now ^ self.shared_nodes
+        self.shared_nodes = now
+        for node in changed:
+            for uid in self.children.promised_on(node):
+                self._mark_uid(uid)
+
+    # whole
+
+    def targets(self) -> list[Target]:
+        """Everything that may need a pass: all jobs, and all owners of pods that are not in the store."""
+        found = [Target(key) for key in self.jobs]
+        for uid, gang in self.table.gangs.items():
+            pod = next(iter(gang.pods.values()), None)
+            if pod is not None and uid not in self._keys:
+                found.append(Target(Key(pod.namespace, pod.job), uid))
+        return found
+
+    def counts(self) -> Mapping[str, int]:
+        """How many objects of each kind are held."""
+        return {
+            "jobs": len(self.jobs),
+            "pods": len(self.table.pods),
+            "nodes": len(self.nodes),
+            "records": self.children.record_count(),
+        }
+
+    def phases(self) -> Mapping[str, int]:
+        """How many jobs are in each phase."""
+        phases: dict[str, int] = {}
+        for job in self.jobs.values():
+            phases[job.status.phase.value] = phases.get(job.status.phase.value, 0) + 1
+        return phases
+
+    def gang(self, uid: str) -> Gang:
+        return self.table.gang(uid)
+
+    def _mark_uid(self, uid: str) -> None:
+        key = self._keys.get(uid)
+        if key is not None:
+            self._mark(Target(key), urgent=True)
+
+    def _mark(self, target: Target, *, urgent: bool) -> None:
+        self._listener.job_changed(target, urgent=urgent)
+
+    def _bury(self, uid: str) -> None:
+        now = self._clock()
+        self._tombs[uid] = now
+        self._tombs.move_to_end(uid)
+        while self._tombs and next(iter(self._tombs.values())) < now - TOMBSTONE_SECONDS:
+            self._tombs.popitem(last=False)
+
+
+def _version(job: JobView) -> int:
+    return int(job.resource_version or 0)
+
+
+def _holds(job: JobView) -> tuple[object, ...]:
+    """What others may wait for: an attempt that ends frees its nodes and its checkpoint directory."""
+    status = job.status
+    return (status.attempt, status.open, status.finishing is not None, status.terminal, job.deletion is not None)
+
+
+def _is_news(change: PodChange, job: JobView) -> bool:
+    """A pod of the current attempt failed, is being deleted or disrupted, or vanished: not a matter of counting."""
+    before, after, attempt = change.before, change.after, job.status.attempt
+    if job.deletion is not None or job.status.finishing is not None:
+        return False  # its pods are meant to end
+    if after is None:
+        return before is not None and before.incarnation == attempt
+    if after.incarnation != attempt or before is None:
+        return False
+    return (
+        (after.exited and not before.exited and not after.exited_zero)
+        or (after.deletion is not None and before.deletion is None)
+        or (bool(after.disruption) and not before.disruption)
+    )
