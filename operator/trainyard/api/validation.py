@@ -4,13 +4,14 @@ The schema and the CEL rules of the CRD refuse a bad spec at apply. What was sto
 rules, is judged here by the same models and the same table (`rules.py`), in the same words.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from trainyard.api.rule import dig
 from trainyard.api.rules import broken
 from trainyard.api.types import JobSpec
 
@@ -47,7 +48,8 @@ def parse_job_spec(raw: Mapping[str, Any]) -> JobSpec:
     try:
         spec = JobSpec.model_validate(raw)
     except ValidationError as error:
-        raise InvalidSpec(tuple(_translate(detail) for detail in error.errors(include_url=False))) from None
+        details = error.errors(include_url=False)
+        raise InvalidSpec(tuple(_translate(detail) for detail in details if not _echoes(detail))) from None
     if problems := tuple(_shape(spec)):
         raise InvalidSpec(problems)
     return spec
@@ -77,7 +79,9 @@ def _shape(spec: JobSpec) -> Iterator[Problem]:
             continue
         for kind in ("containers", "initContainers"):
             containers = pod.get(kind) or ()
-            if all(isinstance(c, Mapping) and isinstance(c.get("name"), str) and c["name"] for c in containers):
+            if isinstance(containers, Sequence) and all(
+                dig(c, "name") and isinstance(c["name"], str) for c in containers
+            ):
                 yield from _twice(f"{path}.{kind}", [c["name"] for c in containers])
             else:
                 yield Problem(f"{path}.{kind}", "Required value", "every container needs a name")
@@ -107,6 +111,11 @@ _WORDS = {
     "tuple_type": "{path} in body must be of type array",
 }
 """pydantic's kinds of error in the API server's words, so that people meet one text for one mistake."""
+
+
+def _echoes(detail: ErrorDetails) -> bool:
+    """pydantic calls a list too short when its elements are bad; those have been named already."""
+    return detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
 
 
 def _translate(detail: ErrorDetails) -> Problem:
