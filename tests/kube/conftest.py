@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from kube.fake_api import FakeApi
 from trainyard.kube.client import Client
 from trainyard.kube.credentials import from_kubeconfig
+from trainyard.kube.resources import NAMESPACES
 
 YARD = Path(__file__).parents[2] / "hack" / "yard"
 
@@ -30,18 +32,39 @@ async def client(fake: FakeApi) -> AsyncIterator[Client]:
         yield client
 
 
+def yard(*arguments: str) -> str:
+    done = subprocess.run([YARD, *arguments], check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
+
+
 @pytest.fixture(scope="session")
 def kubeconfig() -> str:
     """A real control plane: the one named by TRAINYARD_TEST_KUBECONFIG, else one that the yard brings up."""
     given = os.environ.get("TRAINYARD_TEST_KUBECONFIG")
     if given:
         return given
-    subprocess.run([YARD, "up", "--name", "api", "--nodes", "0"], check=True)
-    told = subprocess.run([YARD, "kubeconfig", "--name", "api"], check=True, capture_output=True, text=True)
-    return told.stdout.strip()
+    yard("up", "--name", "api", "--nodes", "0")
+    return yard("kubeconfig", "--name", "api")
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[str]:
+    """The name of a control plane of these tests' own, whose API server it may kill."""
+    name = "kube-mortal"
+    yard("up", "--name", name, "--nodes", "0")
+    yield name
+    yard("down", "--name", name)
 
 
 @pytest.fixture
 async def live(kubeconfig: str) -> AsyncIterator[Client]:
     async with Client(from_kubeconfig(kubeconfig)) as client:
         yield client
+
+
+@pytest.fixture
+async def namespace(live: Client) -> AsyncIterator[str]:
+    """A namespace of the test's own on the real server."""
+    made = await live.create(NAMESPACES, {"metadata": {"name": f"kube-{uuid.uuid4().hex[:8]}"}})
+    yield made["metadata"]["name"]
+    await live.delete(NAMESPACES, made["metadata"]["name"], uid=made["metadata"]["uid"])
