@@ -38,9 +38,12 @@ async def run_operator(settings: Settings) -> int:
     metrics, health = Metrics(settings.build), Health()
     source = discover(settings.kubeconfig or None, settings.context or None)
     client = Client(source, limit=settings.api_in_flight, timeout=settings.api_timeout, observer=metrics)
-    process = Process(source, lambda: Engine(client, settings.engine_settings(), metrics), health)
+    # Connections of its own: a renewal must not wait behind a thousand creates.
+    lease_client = Client(source, limit=2, timeout=settings.renew_deadline, observer=metrics)
+    process = Process(source, lambda: Engine(client, lease_client, settings.engine_settings(), metrics), health)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(client)
+        await stack.enter_async_context(lease_client)
         probes = serve_probes(settings.http_address, settings.http_port, metrics.registry, health)
         try:
             await stack.enter_async_context(probes)
