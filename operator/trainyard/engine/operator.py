@@ -125,8 +125,9 @@ class Engine:
                 group.create_task(self._events.run(), name="events")
                 group.create_task(self._watch_over(), name="watchdog")
         except BaseExceptionGroup as failures:
-            dead = failures.subgroup(EngineDead)
-            raise EngineDead("; ".join(self._dead)) if dead is not None else failures from failures
+            if failures.subgroup(EngineDead) is None:
+                raise
+            raise EngineDead("; ".join(self._dead)) from None
         finally:
             await self._idle.wait()
             await _bounded(self._elector.release())

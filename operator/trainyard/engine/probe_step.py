@@ -1,4 +1,4 @@
-"""What a role's pods really ask for, by a dry run: defaults, overhead and webhooks included, and refusals beforehand."""
+"""What a role's pods really ask for, by a dry run: defaults, overhead and webhooks included, refusals too."""
 
 from __future__ import annotations
 

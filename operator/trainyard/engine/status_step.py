@@ -47,7 +47,7 @@ async def write_status(hands: Hands, step: Pass, write: WriteStatus) -> Outcome:
         write.why,
         phase=write.status.phase.value,
         reason=write.status.reason.value if write.status.reason else None,
-        next_attempt=write.status.attempt if write.status.attempt != job.status.attempt else None,
+        to_attempt=write.status.attempt if write.status.attempt != job.status.attempt else None,
     )
     tell(hands.telemetry, job.status, write.status)
     return Outcome.DONE
