@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
-from trainyard.api.constants import ANNOTATION_BUILD, LABEL_ATTEMPT, LABEL_COORDINATOR, LABEL_JOB, LABEL_JOB_UID
+from trainyard.api.constants import ANNOTATION_BUILD, LABEL_ATTEMPT, LABEL_JOB, LABEL_JOB_UID, LABEL_NAMED
 from trainyard.api.effective import effective_roles
 from trainyard.api.names import hosts_name, record_name, service_name, uid5
 from trainyard.api.types import Framework
@@ -34,7 +34,7 @@ def render_service(job: JobView, settings: LaunchSettings) -> Json:
         "spec": {
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
-            "selector": {LABEL_JOB_UID: job.uid, LABEL_COORDINATOR: "true"},
+            "selector": {LABEL_JOB_UID: job.uid, LABEL_NAMED: "true"},
         },
     }
 

@@ -15,10 +15,10 @@ from trainyard.api.constants import (
     API_VERSION,
     KIND,
     LABEL_ATTEMPT,
-    LABEL_COORDINATOR,
     LABEL_INDEX,
     LABEL_JOB,
     LABEL_JOB_UID,
+    LABEL_NAMED,
     LABEL_RANK,
     LABEL_ROLE,
 )
@@ -132,7 +132,7 @@ def _metadata(of: Gang, place: Seat, template: Raw, won: list[str]) -> Json:
         LABEL_ATTEMPT: str(of.draft.attempt),
     }
     if named(of.job, place):
-        labels[LABEL_COORDINATOR] = "true"
+        labels[LABEL_NAMED] = "true"
     return {
         "name": pod_name(of.job.name, of.short, of.draft.attempt, place.role.name, place.index),
         "namespace": of.job.namespace,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from trainyard.api.effective import EffectiveRole, effective_roles
+from trainyard.api.effective import EffectiveRole, effective_roles, total_pods
 from trainyard.launch.affinity import keeps_apart
 from trainyard.launch.pods import Json, gang, pod
 from trainyard.launch.settings import LaunchSettings
@@ -76,7 +76,7 @@ def draft_record(
         job_uid=job.uid,
         attempt=grant.attempt,
         roles=_record_roles(job, resources),
-        nodes=grant.nodes,
+        nodes=grant.nodes or ("",) * total_pods(spec_of(job)),
         spec_hash=job.spec_hash,
         build=build,
         restarts=job.status.restarts.total,

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 from trainyard.model.views import Resources
 
 RECORD_KEY = "record.json.gz"
 """Key in `binaryData`."""
+
+MAX_BYTES = 16 * 2**20
+"""Unpacked: several times what 10,000 ranks need, and no more than a forged record may cost us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +61,11 @@ class RecordDraft:
 
     def locate(self, rank: int) -> tuple[RecordRole, int]:
         """The role and the replica index of a rank. Raises IndexError outside the gang."""
+        index = rank
         for role in self.roles:
-            if rank < role.replicas:
-                return role, rank
-            rank -= role.replicas
+            if 0 <= index < role.replicas:
+                return role, index
+            index -= role.replicas
         raise IndexError(rank)
 
     def first_rank(self, name: str) -> int:
@@ -119,32 +125,42 @@ def encode_record(draft: RecordDraft) -> bytes:
 def decode_record(data: bytes, *, name: str, uid: str, created: float, deleting: bool = False) -> Record:
     """Inverse of `encode_record`, with what the API server added. Raises ValueError on anything else."""
     try:
-        raw: dict[str, Any] = json.loads(gzip.decompress(data))
-        return Record(
-            job_uid=raw["jobUid"],
-            attempt=raw["attempt"],
-            roles=tuple(
-                RecordRole(
-                    r["name"],
-                    r["replicas"],
-                    r["completes"],
-                    r["trainer"],
-                    r["framework"],
-                    r["gpus"],
-                    r["processes"],
-                    tuple(sorted((k, v) for k, v in r["resources"].items())),
-                )
-                for r in raw["roles"]
-            ),
-            nodes=tuple(raw["nodes"]),
-            spec_hash=raw["specHash"],
-            build=raw["build"],
-            restarts=raw["restarts"],
-            dead=tuple(raw["dead"]),
-            name=name,
-            uid=uid,
-            created=created,
-            deleting=deleting,
-        )
-    except (OSError, EOFError, KeyError, TypeError, AttributeError) as error:
+        with gzip.GzipFile(fileobj=BytesIO(data)) as file:
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise ValueError(f"record {name} is not readable: it unpacks to more than {MAX_BYTES} bytes")
+        record = _record(json.loads(text), name=name, uid=uid, created=created, deleting=deleting)
+    except (OSError, EOFError, zlib.error, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"record {name} is not readable: {error!r}") from error
+    if len(record.nodes) != record.size:
+        raise ValueError(f"record {name} is not readable: {len(record.nodes)} nodes for {record.size} ranks")
+    return record
+
+
+def _record(raw: dict[str, Any], *, name: str, uid: str, created: float, deleting: bool) -> Record:
+    return Record(
+        job_uid=raw["jobUid"],
+        attempt=raw["attempt"],
+        roles=tuple(
+            RecordRole(
+                r["name"],
+                r["replicas"],
+                r["completes"],
+                r["trainer"],
+                r["framework"],
+                r["gpus"],
+                r["processes"],
+                tuple(sorted((k, v) for k, v in r["resources"].items())),
+            )
+            for r in raw["roles"]
+        ),
+        nodes=tuple(raw["nodes"]),
+        spec_hash=raw["specHash"],
+        build=raw["build"],
+        restarts=raw["restarts"],
+        dead=tuple(raw["dead"]),
+        name=name,
+        uid=uid,
+        created=created,
+        deleting=deleting,
+    )

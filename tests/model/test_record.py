@@ -1,0 +1,114 @@
+"""Does a record come back as it was written, and is an unreadable one refused rather than guessed?"""
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainyard.model.record import Record, RecordDraft, RecordRole, decode_record, encode_record
+
+WORDS = st.text("abcdefghij-", min_size=1, max_size=12)
+ROLES = st.lists(
+    st.builds(
+        RecordRole,
+        name=WORDS,
+        replicas=st.integers(1, 20),
+        completes=st.booleans(),
+        trainer=WORDS,
+        framework=st.sampled_from(["torch", "tensorflow", "jax", "custom"]),
+        gpus=st.integers(0, 8),
+        processes=st.integers(1, 8),
+        resources=st.dictionaries(WORDS, st.integers(0, 2**50)).map(lambda d: tuple(sorted(d.items()))),
+    ),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda role: role.name,
+).map(tuple)
+
+
+@st.composite
+def drafts(draw: st.DrawFn) -> RecordDraft:
+    roles = draw(ROLES)
+    size = sum(role.replicas for role in roles)
+    return RecordDraft(
+        job_uid=draw(WORDS),
+        attempt=draw(st.integers(0, 99_999)),
+        roles=roles,
+        nodes=tuple(draw(st.lists(WORDS, min_size=size, max_size=size))),
+        spec_hash=draw(WORDS),
+        build=draw(WORDS),
+        restarts=draw(st.integers(0, 1000)),
+        dead=tuple(draw(st.lists(WORDS, max_size=3))),
+    )
+
+
+@given(drafts())
+def test_what_is_written_is_read(draft: RecordDraft) -> None:
+    data = encode_record(draft)
+    record = decode_record(data, name="n", uid="u", created=3.0)
+    assert encode_record(record) == data == encode_record(draft)
+    for name in RecordDraft.__dataclass_fields__:
+        assert getattr(record, name) == getattr(draft, name)
+    assert (record.name, record.uid, record.created, record.deleting) == ("n", "u", 3.0, False)
+
+
+@given(drafts())
+def test_ranks_and_seats_are_a_bijection(draft: RecordDraft) -> None:
+    seats = [draft.locate(rank) for rank in range(draft.size)]
+    assert len({(role.name, index) for role, index in seats}) == draft.size
+    assert all(draft.first_rank(role.name) + index == rank for rank, (role, index) in enumerate(seats))
+
+
+def test_nobody_sits_outside() -> None:
+    record = Record("u", 4, (RecordRole("worker", 2, True, "trainer", "torch", 0, 1),), ("", ""), "h", "b")
+    assert record.incarnation(1) == 4
+    for rank in (2, -1):
+        with pytest.raises(IndexError):
+            record.incarnation(rank)
+    with pytest.raises(IndexError):
+        record.locate(2)
+    with pytest.raises(IndexError):
+        record.locate(-1)
+    with pytest.raises(KeyError):
+        record.first_rank("ps")
+
+
+def test_ten_thousand_long_node_names_fit_into_a_config_map() -> None:
+    nodes = tuple(f"ip-10-{i // 256}-{i % 256}-17.us-west-2.compute.internal" for i in range(10_000))
+    role = RecordRole("worker", 10_000, True, "trainer", "torch", 8, 8)
+    assert len(encode_record(RecordDraft("u", 0, (role,), nodes, "h", "b"))) < 300_000
+
+
+def packed(value: Any) -> bytes:
+    return gzip.compress(json.dumps(value).encode())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"not gzip", gzip.compress(b"{"), gzip.compress(b"{}")[:-4], packed({}), packed([]), packed({"jobUid": 1})],
+)
+def test_an_unreadable_record_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError):
+        decode_record(data, name="gpt-x7k2p-a2", uid="u", created=0.0)
+
+
+def test_a_record_that_is_only_large_is_refused() -> None:
+    with pytest.raises(ValueError, match="unpacks to more"):
+        decode_record(gzip.compress(b" " * 40_000_000), name="n", uid="u", created=0.0)
+
+
+def test_a_flipped_bit_is_refused() -> None:
+    role = RecordRole("worker", 1, True, "trainer", "torch", 0, 1)
+    data = bytearray(encode_record(RecordDraft("u", 0, (role,), ("node",), "h", "b")))
+    data[len(data) // 2] ^= 0xFF
+    with pytest.raises(ValueError):
+        decode_record(bytes(data), name="n", uid="u", created=0.0)
+
+
+def test_a_record_without_a_node_for_every_rank_is_refused() -> None:
+    role = RecordRole("worker", 2, True, "trainer", "torch", 0, 1)
+    with pytest.raises(ValueError, match="1 nodes for 2 ranks"):
+        decode_record(encode_record(RecordDraft("u", 0, (role,), ("a",), "h", "b")), name="n", uid="u", created=0.0)
