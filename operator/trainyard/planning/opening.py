@@ -10,10 +10,10 @@ from typing import cast
 
 from trainyard.api.constants import ATTEMPT_DIGITS
 from trainyard.api.effective import EffectiveRole, effective_roles
-from trainyard.api.names import hosts_name, owned_claim_name, record_name, retained_claim_name, service_name, uid5
+from trainyard.api.names import hosts_name, record_name, service_name, uid5
 from trainyard.api.reasons import Cause, Reason
-from trainyard.api.types import JobSpec, Placement, WhenDeleted
-from trainyard.launch import role_request
+from trainyard.api.types import JobSpec, Placement
+from trainyard.launch import checkpoint_directory, claim_created, claim_name, role_request
 from trainyard.model.cluster import GangRequest, Grant
 from trainyard.model.record import Record
 from trainyard.model.views import Instant, NodeReady, PodView
@@ -106,7 +106,7 @@ def _foreign(now: Situation) -> Gate | None:
     short = uid5(now.job.uid)
     service = now.snapshot.service
     strange = {service.name} if service is not None and service.owner_uid != now.job.uid else set()
-    ours = {service_name(now.job.name, short), claim_name(now), *_attempt_names(now, short)}
+    ours = {service_name(now.job.name, short), claim_name(now.job), *_attempt_names(now, short)}
     taken = sorted(strange | (ours & now.snapshot.foreign_names))
     if not taken:
         return None
@@ -123,7 +123,7 @@ def _attempt_names(now: Situation, short: str) -> tuple[str, str]:
 
 
 def _claim(now: Situation) -> Gate | None:
-    if not makes_claim(now):
+    if not claim_created(now.job):
         return None
     claim = now.snapshot.claim
     if claim is None:
@@ -135,29 +135,6 @@ def _claim(now: Situation) -> Gate | None:
         text = f"claim {claim.name} belongs to another job; rename this job or give it checkpoint.volume.claimName"
         return Gate(Reason.FOREIGN_OBJECT, text)
     return None
-
-
-def makes_claim(now: Situation) -> bool:
-    """The checkpoint claim is made from the job's template."""
-    checkpoint = now.spec.checkpoint if now.spec else None
-    return checkpoint is not None and checkpoint.volume.claim_template is not None
-
-
-def claim_name(now: Situation) -> str:
-    """Name of the checkpoint claim; empty where the job has no volume."""
-    return claim_name_of(now.spec, now.job.name, now.job.uid) if now.spec else ""
-
-
-def claim_name_of(spec: JobSpec, job: str, uid: str) -> str:
-    """Name of a job's checkpoint claim: named by its owner, or derived where it is made for the job."""
-    if spec.checkpoint is None:
-        return ""
-    volume = spec.checkpoint.volume
-    if volume.claim_template is None:
-        return volume.claim_name or ""
-    if volume.claim_template.when_deleted is WhenDeleted.DELETE:
-        return owned_claim_name(job, uid5(uid))
-    return retained_claim_name(job)
 
 
 def _probe(now: Situation) -> Gate | None:
@@ -192,14 +169,16 @@ def build_request(now: Situation) -> GangRequest:
         attempt=status.attempt,
         spec_hash=job.spec_hash,
         queued=job.created,
-        roles=tuple(role_request(job, role, measured.get(role.name, ())) for role in effective_roles(spec)),
+        roles=tuple(
+            role_request(job, role.name, measured.get(role.name, ()), now.launch) for role in effective_roles(spec)
+        ),
         placement=spec.scheduling.placement,
         priority_class=spec.scheduling.priority_class_name or "",
         required_level=(topology.required or "") if topology else "",
         preferred_level=(topology.preferred or "") if topology else "",
-        claim=claim_name(now),
-        claim_created=makes_claim(now),
-        directory=(spec.checkpoint.directory or job.name) if spec.checkpoint else "",
+        claim=claim_name(job),
+        claim_created=claim_created(job),
+        directory=checkpoint_directory(job),
         avoid=avoid,
         keep=_kept(now, avoid),
         held_until=last.at + now.policy.hold_seconds if last is not None and closed_just_now else 0.0,

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from trainyard.api.constants import MANAGER
 from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
-from trainyard.launch import draft_record
+from trainyard.launch import LaunchSettings, draft_record
 from trainyard.model.cluster import GangRequest
 from trainyard.model.plan import (
     ConfirmJobGone,
@@ -47,7 +47,10 @@ COUNTS_SETTLE_SECONDS = 1.0
 """A status that differs only in its counts is written no more often than this."""
 
 
-def plan(snapshot: JobSnapshot, now: Instant, policy: PlanningPolicy) -> Plan:
+_DEFAULT_LAUNCH = LaunchSettings()
+
+
+def plan(snapshot: JobSnapshot, now: Instant, policy: PlanningPolicy, launch: LaunchSettings = _DEFAULT_LAUNCH) -> Plan:
     """What to do about one job now. The snapshot is never changed; the same arguments give the same plan."""
     job = snapshot.job
     if job is None:
@@ -56,7 +59,7 @@ def plan(snapshot: JobSnapshot, now: Instant, policy: PlanningPolicy) -> Plan:
         return _deleted(snapshot, job)
     if job.managed_by not in ("", MANAGER):
         return Plan()
-    situation = Situation(snapshot, job, now, policy)
+    situation = Situation(snapshot, job, now, policy, launch)
     found = _decide(situation) or _act(situation)
     note = situation.note
     return replace(found, facts=frozenset(note.facts), requeue_at=min(note.wakes, default=None))
@@ -263,7 +266,7 @@ def _act(now: Situation) -> Plan:
 
 
 def _go_on(now: Situation) -> Plan:
-    """The attempt is open: hosts before the first pod, pods until each rank had one, then the gang counts as created."""
+    """The attempt is open: hosts before the first pod, pods until each rank had one, then the gang is created."""
     record = now.record
     creates: list[Step] = []
     if record is not None and not now.snapshot.namespace_terminating:
@@ -293,7 +296,14 @@ def _open(now: Situation) -> Plan:
         return _commit(now, base, f"attempt {stored.attempt} opened with {stored.size} ranks", live_check=True)
     grant = now.snapshot.grant
     if grant is not None and grant_fits(now, grant):
-        draft = draft_record(now.job, grant, now.snapshot.probe, now.policy.build, now.dead_names)
+        draft = draft_record(
+            now.job,
+            grant,
+            now.snapshot.probe,
+            build=now.policy.build,
+            dead=now.dead_names,
+            settings=now.launch,
+        )
         return Plan((CreateRecord(draft),), request=build_request(now))
     refusal = now.snapshot.refusal
     request = build_request(now)

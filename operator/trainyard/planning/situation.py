@@ -11,10 +11,11 @@ from functools import cached_property
 from trainyard.api.effective import effective_roles
 from trainyard.api.names import record_name, uid5
 from trainyard.api.types import DeadNodeAction, FailurePolicy, JobSpec
+from trainyard.launch import LaunchSettings
 from trainyard.model.plan import JobSnapshot, PlanningPolicy
 from trainyard.model.record import Record, RecordRole
 from trainyard.model.status import JobStatus
-from trainyard.model.views import Instant, JobView, NodeReady, PodView
+from trainyard.model.views import Instant, JobView, NodeReady, PodView, Toleration
 
 LASTING = 30.0
 """A timeout that destroys must also have been seen to last this long by this leader, or wholly if it is shorter."""
@@ -89,12 +90,17 @@ class Member:
 class Situation:
     """The snapshot seen through the questions of the planner. Lives for one pass."""
 
-    def __init__(self, snapshot: JobSnapshot, job: JobView, now: Instant, policy: PlanningPolicy) -> None:
+    def __init__(
+        self, snapshot: JobSnapshot, job: JobView, now: Instant, policy: PlanningPolicy, launch: LaunchSettings
+    ) -> None:
         self.snapshot = snapshot
         self.job = job
         self.now = now
         self.policy = policy
+        self.launch = launch
         self.note = Notebook(now, dict(snapshot.seen))
+        self.tolerations: dict[str, tuple[Toleration, ...]] = {}
+        """By role: worked out once a pass, for it takes a rendered pod."""
 
     @property
     def status(self) -> JobStatus:

@@ -6,7 +6,6 @@ deadline passes. Giving back costs no budget; only a template that can never sta
 
 from __future__ import annotations
 
-from trainyard.api.effective import effective_roles
 from trainyard.api.reasons import Cause, Reason
 from trainyard.api.types import Placement
 from trainyard.launch import role_request
@@ -148,7 +147,11 @@ def _rolled_back(member: Member, reason: Reason, text: str, *, blame: bool = Tru
 
 
 def _tolerations(now: Situation, role: str) -> tuple[Toleration, ...]:
-    if now.spec is None:
-        return ()
-    found = next((r for r in effective_roles(now.spec) if r.name == role), None)
-    return role_request(now.job, found, ()).tolerations if found is not None else ()
+    known = now.tolerations
+    if role not in known:
+        known[role] = role_request(now.job, role, (), now.launch).tolerations if _has_role(now, role) else ()
+    return known[role]
+
+
+def _has_role(now: Situation, role: str) -> bool:
+    return now.spec is not None and any(r.name == role for r in now.spec.roles)

@@ -168,7 +168,9 @@ def _valid(now: Situation) -> _Wanted:
     if now.spec is None:
         return ConditionType.VALID, False, Reason.INVALID_SPEC, invalid_message(now)
     won = [
-        f"{role.name}: {', '.join(names)}" for role in effective_roles(now.spec) if (names := overridden(now.job, role))
+        f"{role.name}: {', '.join(names)}"
+        for role in effective_roles(now.spec)
+        if (names := overridden(now.job, role.name, now.launch))
     ]
     text = f"the template's own values win over Trainyard's for {'; '.join(won)}" if won else "the spec is understood"
     return ConditionType.VALID, True, Reason.SPEC_ACCEPTED, text
