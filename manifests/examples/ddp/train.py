@@ -61,7 +61,7 @@ def newest(folder: Path) -> str:
         try:
             torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
-            print(f"skipping {path.name}: {error}", flush=True)
+            print(f"skipping {path.name}, which cannot be read: {type(error).__name__}", flush=True)
         else:
             return str(path)
     return ""
