@@ -2,10 +2,58 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 2
+# Exit code 5 says that a suite holds no test.
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS)
+EMPTY_IS_FINE := || [ $$? -eq 5 ]
+# Rooms that decide: every branch of theirs is to be tried.
+DECIDING := operator/trainyard/model/*,operator/trainyard/planning/*,operator/trainyard/scheduling/*,operator/trainyard/launch/*
+TEST_CLUSTERS := tests-api tests-nodes
 
-.PHONY: help venv lock
+.DEFAULT_GOAL := help
+.PHONY: help venv lock generate verify test test-unit test-apiserver test-nodes test-down demo demo-down bench image clean
+
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
+
+demo: venv ## a real training job on a real Kubernetes: started, killed, resumed, done
+	hack/demo up
+
+demo-down: venv ## take the demo down without a trace
+	hack/demo down
+
+test: ## everything below: verify, and the three suites
+	$(MAKE) verify
+	$(MAKE) test-unit
+	status=0; $(MAKE) test-apiserver && $(MAKE) test-nodes || status=$$?; $(MAKE) test-down; exit $$status
+
+verify: venv ## what can be checked without running: style, types, contracts, generated files, licences, ...
+	hack/verify
+
+test-unit: venv ## is each decision right? no cluster needed
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run --parallel-mode -m pytest -q -n $(WORKERS) -m "not apiserver and not nodes and not slow" $(EMPTY_IS_FINE)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --include='$(DECIDING)' --fail-under=95
+
+test-apiserver: venv ## does a real control plane agree? kubelets are simulated
+	$(PYTEST) -m "apiserver and not slow" $(EMPTY_IS_FINE)
+
+test-nodes: venv ## do pods, signals, names and volumes work on real nodes?
+	$(BIN)/python -m pytest -q -m "nodes and not slow" $(EMPTY_IS_FINE)
+
+test-down: venv ## take down the clusters that tests leave for the next run
+	for name in $(TEST_CLUSTERS); do hack/yard down --name $$name; done
+
+bench: venv ## gang start, restart, cost per pod and placement, against raw load
+	hack/bench
+
+image: venv ## build the operator's image
+	hack/image
+
+generate: venv ## render again what is rendered from the models: CRDs, references, install manifest
+	hack/generate
+	hack/manifests
 
 venv: $(VENV)/.installed ## make the virtual environment from the lock
 $(VENV)/.installed: requirements/dev.txt pyproject.toml
@@ -15,6 +63,10 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock: ## resolve the dependencies again into requirements/*.txt
+lock: venv ## resolve the dependencies again into requirements/*.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements/operator.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml --group dev -o requirements/dev.txt
+
+clean: ## remove what was built in the checkout (not the cache of cluster binaries, not running clusters)
+	rm -rf $(VENV) build dist out .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,16 @@
+"""Where a test lies says what it needs: everything under apiserver/ and nodes/ is marked so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        suite = item.path.relative_to(HERE).parts[0]
+        if suite in ("apiserver", "nodes"):
+            item.add_marker(suite)
