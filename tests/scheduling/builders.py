@@ -165,7 +165,8 @@ def make_cluster() -> Cluster:
 
 def make_gang(name: str, age: float = 60.0, **fields: Any) -> Gang:
     """A gang without roles, `age` seconds old."""
-    return Gang(GangRequest(Key("team", name), f"uid-{name}", 0, "hash", queued=NOW - age, roles=(), **fields))
+    fields = {"attempt": 0, "spec_hash": "hash", "roles": (), **fields}
+    return Gang(GangRequest(key=Key("team", name), uid=f"uid-{name}", queued=NOW - age, **fields))
 
 
 def delegated(name: str, age: float = 60.0, **fields: Any) -> Gang:

@@ -9,8 +9,9 @@ suitable, healthy, and in a group that would hold the whole gang). A job behind 
 Why this bounds the delay. By (1) such a job never stands where J could. By (2) every job that passed J onto its
 useful nodes has ended by creation(J) + bound, whenever it passed and however many did. So if J could have started at
 an instant s had nobody passed it, it starts at the latest at max(s, creation(J) + bound), and since s is not before
-its creation, the delay is at most the bound. Nothing needs remembering from round to round. A job older than the
-bound, such as one that ran for days and now restarts, is passed by nobody on its useful nodes.
+its creation, the delay is at most the bound. Nothing needs remembering from round to round. (Nodes that are added, or
+become healthy, after a job has passed are no part of the promise: nobody could have waited for them.) A job older
+than the bound, such as one that ran for days and now restarts, is passed by nobody on its useful nodes.
 
 A job that could not start even if everything else ended (nodes not Ready, too large) holds nobody up, nor does one
 that waits for a quota, a claim or its backoff.
@@ -54,7 +55,7 @@ class Mark:
 
     nodes: Marks
     deadline: Instant
-    """The earliest of creation + bound among the jobs that wait for exactly these nodes."""
+    """The earliest creation + bound among the jobs that wait for exactly these nodes."""
     first: GangRequest
 
 
@@ -104,12 +105,11 @@ class Backfill:
                 closed |= mark.nodes
         return closed
 
-    def in_the_way(self, request: GangRequest, nodes: Iterable[int], size: int) -> Mark | None:
-        """The first mark that forbids these nodes."""
+    def in_the_way(self, request: GangRequest, nodes: Iterable[int], size: int) -> tuple[GangRequest, Instant] | None:
+        """Whose marks forbid these nodes: the job that is first in the queue, and by when one would have to end."""
         wanted = marks(nodes, size)
-        return next(
-            (m for m in self._marks.values() if m.nodes & wanted and not self.passes(request, m.deadline)), None
-        )
+        shut = [m for m in self._marks.values() if m.nodes & wanted and not self.passes(request, m.deadline)]
+        return (shut[0].first, min(m.deadline for m in shut)) if shut else None
 
     def holder(self, nodes: Iterable[int]) -> GangRequest | None:
         """The job for which some of these nodes are held."""

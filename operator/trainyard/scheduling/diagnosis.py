@@ -141,6 +141,7 @@ class Diagnosis:
     def _best(self, request: GangRequest, shape: GangShape, room: Room, nodes: Nodes) -> tuple[str, str]:
         """How much of the scarcest role fits in the best group there is: (`14 of 16 pods`, `the best rack, r2,`)."""
         members = self._search.members(shape, nodes, request.avoid)
+        members = members if room is Room.EMPTY else self._search.with_ports(shape, members)
         view, ledger, topology = self._search.view(room), self._search.round.ledger, self._search.round.topology
         best: tuple[float, str, str] | None = None
         for at, (role, candidates) in enumerate(zip(shape.roles, members, strict=True)):
@@ -165,5 +166,5 @@ class Diagnosis:
         if share >= 1:
             told = "each role alone but not for all of them together"
         level = "node" if shape.one_node else request.required_level
-        where = f"the best {level} ({name})" if name else (f"no {level}" if level else "the cluster")
+        where = f"the best {level} ({name})" if name else "the cluster"
         return told, where

@@ -16,6 +16,7 @@ from trainyard.scheduling.messages import Obstacle
 from trainyard.scheduling.round import Round
 
 _MANY = "ReadWriteMany"
+_ONE = "ReadWriteOnce"
 _ONE_POD = "ReadWriteOncePod"
 
 
@@ -100,7 +101,7 @@ def _claim(round_: Round, request: GangRequest) -> Obstacle | None:
 def needs_one_node(round_: Round, request: GangRequest) -> bool:
     """Its claim can be mounted on a single node only, and several pods mount it."""
     claim = round_.cluster.claims.get(Key(request.key.namespace, request.claim)) if request.claim else None
-    return claim is not None and request.size > 1 and claim.access_modes == ("ReadWriteOnce",)
+    return claim is not None and request.size > 1 and _MANY not in claim.access_modes and _ONE in claim.access_modes
 
 
 def _backoff(round_: Round, request: GangRequest) -> Obstacle | None:
@@ -120,9 +121,9 @@ def _directory(round_: Round, request: GangRequest) -> Obstacle | None:
         return None
     return Obstacle(
         Reason.DIRECTORY_IN_USE,
-        f"Directory {request.directory} of claim {request.claim} is taken by job {user}; two jobs may not "
-        f"write to one checkpoint directory. Wait until that job has ended (kubectl get tj {user} -n "
-        f"{request.key.namespace}), or give this one another checkpoint.directory.",
+        f"Directory {request.directory} of claim {request.claim} belongs to job {user}, which runs or is ahead "
+        f"in the queue; two jobs may not write to one. Wait until that job has ended, or give this one "
+        f"another checkpoint.directory. See: kubectl get tj {user} -n {request.key.namespace}",
     )
 
 
@@ -130,8 +131,11 @@ def _quota(round_: Round, request: GangRequest) -> Obstacle | None:
     exceeded = round_.quotas.exceeded(request)
     if exceeded is not None:
         return exceeded
-    ahead = round_.quotas.ahead(request, lambda w: round_.backfill.passes(request, round_.backfill.deadline(w)))
-    return None if ahead is None else round_.behind(request, ahead, "take quota of the namespace that it needs")
+    backfill = round_.backfill
+    ahead = round_.quotas.ahead(request, lambda waiting: backfill.passes(request, backfill.deadline(waiting)))
+    if ahead is None:
+        return None
+    return round_.behind(request, ahead, backfill.deadline(ahead), "take quota that a job ahead in the namespace needs")
 
 
 def _other_gang_binding(round_: Round, request: GangRequest) -> Obstacle | None:

@@ -55,14 +55,13 @@ class Round:
         user = self._directories.get(_directory(request)) if request.directory else None
         return user[0] if user and user[1] != request.uid else None
 
-    def behind(self, request: GangRequest, ahead: GangRequest, harm: str) -> Obstacle:
+    def behind(self, request: GangRequest, ahead: GangRequest, end_by: Instant, harm: str) -> Obstacle:
         """It must not pass the job ahead."""
         by_priority = priority_of(ahead, self.cluster) > priority_of(request, self.cluster)
-        left = self.backfill.deadline(ahead) - self.now
         return Obstacle(
             Reason.BEHIND_OTHER_JOB,
             f"There is room, but starting now would {harm}: {ahead_words(ahead, by_priority)}. What to do: "
-            f"{pass_words(left)}. See: kubectl get tj {ahead.key.name} -n {ahead.key.namespace}",
+            f"{pass_words(end_by - self.now)}. See: kubectl get tj {ahead.key.name} -n {ahead.key.namespace}",
             waits=True,
         )
 

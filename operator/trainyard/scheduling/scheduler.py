@@ -86,7 +86,7 @@ def _rights_of_others(round_: Round, request: GangRequest, ranks: Ranks, room: R
             waits=True,
         )
     mark = round_.backfill.in_the_way(request, ranks.values(), len(round_.topology.names))
-    return None if mark is None else round_.behind(request, mark.first, "take nodes that a job ahead could use")
+    return None if mark is None else round_.behind(request, *mark, "take nodes that a job ahead could use")
 
 
 def _refuse(search: Search, request: GangRequest, obstacle: Obstacle) -> Refusal:

@@ -93,7 +93,7 @@ class Search:
     def find(self, request: GangRequest, shape: GangShape, room: Room, closed: Marks = 0) -> Ranks | None:
         """A place on usable nodes: with the healthy ranks kept if that can be, else afresh."""
         if request.keep:
-            members = self._with_ports(shape, self.members(shape, Nodes.USABLE, request.avoid, closed))
+            members = self.with_ports(shape, self.members(shape, Nodes.USABLE, request.avoid, closed))
             ranks = keep(self.packer(room), shape, members, request)
             if ranks is not None:
                 return ranks
@@ -107,11 +107,12 @@ class Search:
         key = (shape, room, nodes, avoid, closed, -1 if room is Room.EMPTY else self.round.ledger.version)
         if key not in self._found:
             members = self.members(shape, nodes, avoid, closed)
-            members = members if room is Room.EMPTY else self._with_ports(shape, members)
+            members = members if room is Room.EMPTY else self.with_ports(shape, members)
             self._found[key] = place(self.packer(room), shape, members)
         return self._found[key]
 
-    def _with_ports(self, shape: GangShape, members: Members) -> Members:
+    def with_ports(self, shape: GangShape, members: Members) -> Members:
+        """The same, without nodes on which one of the ports is taken."""
         used = self.round.ledger.ports
         return tuple(free_of_ports(nodes, role.ports, used) for role, nodes in zip(shape.roles, members, strict=True))
 

@@ -1,0 +1,58 @@
+"""Gangs that somebody else places: which gates hold for them, and when does a rolled back one start again?"""
+
+from __future__ import annotations
+
+from scheduling.builders import GPU, NOW, decide, delegated, grant, granted, make_cluster, make_gang, refusal, refused
+from trainyard.api.reasons import Reason
+from trainyard.api.types import Placement
+from trainyard.model.cluster import SchedulingPolicy
+
+EMPTY = make_cluster()
+
+
+def test_granted_without_nodes_even_where_there_are_none() -> None:
+    given = grant(EMPTY, delegated("a").workers(3))
+    assert (given.nodes, given.placement) == (("", "", ""), Placement.DELEGATED)
+
+
+def test_gates_hold() -> None:
+    assert refusal(EMPTY, delegated("a", not_before=NOW + 5).workers(1)).reason is Reason.BACKOFF
+    assert refusal(EMPTY.terminating(), delegated("a").workers(1)).reason is Reason.NAMESPACE_TERMINATING
+    assert refusal(EMPTY, delegated("a", claim="c").workers(1)).reason is Reason.CLAIM_NOT_FOUND
+    assert refusal(EMPTY, delegated("a", priority_class="x").workers(1)).reason is Reason.UNKNOWN_PRIORITY_CLASS
+
+
+def test_rolled_back_gang_waits_while_another_is_partly_bound() -> None:
+    told = refusal(EMPTY.partly_bound("other"), delegated("a", rolled_back=True).workers(2))
+    assert told.reason is Reason.OTHER_GANG_BINDING
+    assert "the gang of team/other is only partly bound" in told.message
+    assert "kubectl get tj other -n team" in told.message
+    assert granted(decide(EMPTY.partly_bound("a"), delegated("a", rolled_back=True).workers(2))) == ["a"]
+    assert granted(decide(EMPTY.partly_bound("other"), delegated("a").workers(2))) == ["a"]
+
+
+def test_of_two_rolled_back_gangs_one_starts() -> None:
+    first, second = delegated("a", rolled_back=True).workers(2), delegated("b", rolled_back=True).workers(2)
+    decision = decide(EMPTY, first, second)
+    assert granted(decision) == ["a"]
+    assert refused(decision) == {"b": "OtherGangBinding"}
+
+
+def test_builtin_gang_is_not_concerned_by_delegated_ones() -> None:
+    cluster = make_cluster().racks(1, nodes=2).partly_bound("other")
+    assert granted(decide(cluster, make_gang("a", rolled_back=True).workers(2))) == ["a"]
+
+
+def test_accelerators_that_nodes_do_not_show_are_placed_by_others() -> None:
+    policy = SchedulingPolicy(device_backed=frozenset({GPU}))
+    given = grant(make_cluster().racks(1, nodes=1), make_gang("a").workers(3), policy)
+    assert (given.nodes, given.placement) == (("", "", ""), Placement.DELEGATED)
+
+
+def test_delegated_job_behind_a_waiting_one_for_quota_marks_no_nodes() -> None:
+    cluster = make_cluster().racks(1, nodes=2).used("b1-r1-n1", gpus=8).quota("q", {"pods": 3})
+    large = make_gang("large", age=600).workers(2)
+    other = make_gang("other", age=1).having(key=large.request.key._replace(namespace="else", name="other"))
+    decision = decide(cluster, large, delegated("d", age=5).workers(2), other.role("cpu", 1, gpus=0))
+    assert refused(decision) == {"large": "InsufficientCapacity", "d": "BehindOtherJob", "other": "BehindOtherJob"}
+    assert "team/large" in decision.refusals[2].message

@@ -1,0 +1,159 @@
+"""Which nodes may hold a pod? Labels, affinity, taints, cordons, readiness, owned nodes."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduling.builders import POLICY, decide, grant, make_cluster, make_gang, node, refusal
+from trainyard.api.reasons import Reason
+from trainyard.model.cluster import SchedulingPolicy
+from trainyard.model.views import NodeReady, NodeTerms, Requirement, Taint, Toleration
+from trainyard.scheduling.filters import requirement_holds, terms_hold, tolerates
+
+ZONED = node("n1", labels={"zone": "a", "gen": "9", "word": "x"})
+GPU_TAINT = Taint("nvidia.com/gpu", "present", "NoSchedule")
+
+
+@pytest.mark.parametrize(
+    ("requirement", "holds"),
+    [
+        (Requirement("zone", "In", ("a", "b")), True),
+        (Requirement("zone", "In", ("b",)), False),
+        (Requirement("none", "In", ("a",)), False),
+        (Requirement("zone", "NotIn", ("a",)), False),
+        (Requirement("zone", "NotIn", ("b",)), True),
+        (Requirement("none", "NotIn", ("a",)), True),
+        (Requirement("zone", "Exists"), True),
+        (Requirement("none", "Exists"), False),
+        (Requirement("zone", "DoesNotExist"), False),
+        (Requirement("none", "DoesNotExist"), True),
+        (Requirement("gen", "Gt", ("8",)), True),
+        (Requirement("gen", "Gt", ("9",)), False),
+        (Requirement("gen", "Lt", ("10",)), True),
+        (Requirement("gen", "Lt", ("9",)), False),
+        (Requirement("word", "Gt", ("1",)), False),
+        (Requirement("none", "Lt", ("1",)), False),
+        (Requirement("gen", "Gt", ("1", "2")), False),
+        (Requirement("zone", "Like", ("a",)), False),
+        (Requirement("metadata.name", "In", ("n1",), on_field=True), True),
+        (Requirement("metadata.name", "NotIn", ("n1",), on_field=True), False),
+    ],
+)
+def test_requirement(requirement: Requirement, holds: bool) -> None:
+    assert requirement_holds(requirement, ZONED) is holds
+
+
+@pytest.mark.parametrize(
+    ("terms", "hold"),
+    [
+        ((), True),
+        (((Requirement("zone", "Exists"), Requirement("gen", "Gt", ("8",))),), True),
+        (((Requirement("zone", "Exists"), Requirement("gen", "Gt", ("9",))),), False),
+        (((Requirement("zone", "In", ("b",)),), (Requirement("zone", "In", ("a",)),)), True),
+        (((),), False),
+    ],
+)
+def test_terms_are_alternatives_of_requirements(terms: NodeTerms, hold: bool) -> None:
+    assert terms_hold(terms, ZONED) is hold
+
+
+@pytest.mark.parametrize(
+    ("toleration", "does"),
+    [
+        (Toleration("nvidia.com/gpu", "Exists"), True),
+        (Toleration("nvidia.com/gpu", "Equal", "present"), True),
+        (Toleration("nvidia.com/gpu", "", "present"), True),
+        (Toleration("nvidia.com/gpu", "Equal", "absent"), False),
+        (Toleration("", "Exists"), True),
+        (Toleration("", "Equal", "present"), False),
+        (Toleration("other", "Exists"), False),
+        (Toleration("nvidia.com/gpu", "Exists", "", "NoSchedule"), True),
+        (Toleration("nvidia.com/gpu", "Exists", "", "NoExecute"), False),
+    ],
+)
+def test_toleration(toleration: Toleration, does: bool) -> None:
+    assert tolerates(toleration, GPU_TAINT) is does
+
+
+def test_only_healthy_untainted_nodes_are_chosen() -> None:
+    cluster = make_cluster().nodes(
+        node("cordoned", unschedulable=True),
+        node("deleting", deleting=True),
+        node("fine"),
+        node("gone", ready=NodeReady.UNKNOWN),
+        node("ill", ready=NodeReady.FALSE),
+        node("soft", taints=(Taint("x", "", "PreferNoSchedule"),)),
+        node("tainted", taints=(GPU_TAINT,)),
+    )
+    assert set(grant(cluster, make_gang("a").workers(2)).nodes) == {"fine", "soft"}
+    told = refusal(cluster, make_gang("a").workers(3))
+    assert told.reason is Reason.NOT_READY_NODES
+    assert "1 node tainted, 3 nodes not ready, 1 node cordoned" in told.message
+    assert "the cluster would have room for 2 of 3 pods" in told.message
+
+
+def test_tolerated_taint_is_no_obstacle() -> None:
+    cluster = make_cluster().nodes(node("n1", taints=(GPU_TAINT,)))
+    tolerant = make_gang("a").workers(1, tolerations=(Toleration("nvidia.com/gpu", "Exists"),))
+    assert grant(cluster, tolerant).nodes == ("n1",)
+    told = refusal(cluster, make_gang("a").workers(1))
+    assert told.reason is Reason.NO_SUITABLE_NODE
+    assert "1 node tainted" in told.message
+    assert "add a toleration" in told.message
+
+
+def test_selector_and_affinity() -> None:
+    cluster = make_cluster().nodes(node("a", labels={"pool": "x"}), node("b", labels={"pool": "y"}), node("c"))
+    assert grant(cluster, make_gang("j").workers(1).on(pool="y")).nodes == ("b",)
+    other = ((Requirement("pool", "DoesNotExist"),),)
+    assert grant(cluster, make_gang("j").workers(1, terms=other)).nodes == ("c",)
+    told = refusal(cluster, make_gang("j").workers(1).on(pool="z"))
+    assert told.reason is Reason.NO_SUITABLE_NODE
+    assert "none of the 3 nodes matches its node selector pool=z" in told.message
+
+
+def test_nodes_of_others_are_not_touched() -> None:
+    policy = SchedulingPolicy(owned_nodes=(("team", "ml"),))
+    cluster = make_cluster().nodes(node("a"), node("b", labels={"team": "ml"}))
+    assert grant(cluster, make_gang("j").workers(1), policy).nodes == ("b",)
+    assert refusal(cluster, make_gang("j").workers(2), policy).reason is Reason.UNSATISFIABLE_RESOURCE
+
+
+def test_no_nodes_at_all() -> None:
+    told = refusal(make_cluster(), make_gang("j").workers(1))
+    assert told.reason is Reason.NO_SUITABLE_NODE
+    assert "there is no node to place it on" in told.message
+
+
+def test_blamed_nodes_are_avoided_and_counted() -> None:
+    cluster = make_cluster().racks(1, nodes=2)
+    gang = make_gang("a", avoid=frozenset({"b1-r1-n1", "unknown"}))
+    assert grant(cluster, gang.workers(1)).nodes == ("b1-r1-n2",)
+    told = refusal(cluster, gang.workers(2))
+    assert told.reason is Reason.INSUFFICIENT_CAPACITY
+    assert "room for 1 of 2 pods now (1 node avoided after failures)" in told.message
+
+
+def test_host_ports_are_taken_once_per_node() -> None:
+    cluster = make_cluster().racks(1, nodes=3).ports("b1-r1-n1", 29500)
+    gang = make_gang("a").workers(2, gpus=1, host_ports=(29500,))
+    assert grant(cluster, gang).nodes == ("b1-r1-n2", "b1-r1-n3")
+    both = gang.role("ps", 1, host_ports=(29500,))
+    assert refusal(cluster, both).reason is Reason.INSUFFICIENT_CAPACITY
+    assert sorted(grant(cluster.nodes(node("n4")), both).nodes) == ["b1-r1-n2", "b1-r1-n3", "n4"]
+    decision = decide(cluster, gang, make_gang("b", age=1).workers(1, gpus=1, host_ports=(29500,)))
+    assert [len(g.nodes) for g in decision.grants] == [2]
+    assert "room for 0 of 1 pod now" in decision.refusals[0].message
+
+
+def test_spread_roles_stand_one_to_a_node() -> None:
+    cluster = make_cluster().racks(1, nodes=3)
+    assert len(set(grant(cluster, make_gang("a").workers(3, gpus=1, spread_hosts=True)).nodes)) == 3
+
+
+def test_foreign_accelerator_pods_are_reported_on_our_nodes_only() -> None:
+    policy = SchedulingPolicy(owned_nodes=(("team", "ml"),))
+    nodes = [node(f"n{i}", labels={"team": "ml"}) for i in range(25)]
+    cluster = make_cluster().nodes(*nodes, node("theirs")).foreign(theirs=1, n0=0, **{f"n{i}": 2 for i in range(1, 25)})
+    assert decide(cluster, policy=policy).shared_nodes == tuple(f"n{i}" for i in range(1, 21))
+    assert decide(make_cluster().nodes(node("a")), policy=POLICY).shared_nodes == ()

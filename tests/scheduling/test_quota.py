@@ -1,0 +1,94 @@
+"""Does a namespace's quota admit the whole gang, counting what the round has already granted?"""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduling.builders import (
+    GPU,
+    Gang,
+    decide,
+    delegated,
+    grant,
+    granted,
+    make_cluster,
+    make_gang,
+    node,
+    refusal,
+    refused,
+)
+from trainyard.api.reasons import Reason
+
+YARD = make_cluster().racks(2, nodes=4)
+
+
+@pytest.mark.parametrize(
+    ("key", "hard", "used", "words"),
+    [
+        ("pods", 5, 2, "needs 4 of pods, and ResourceQuota q has 3 of 5 left"),
+        ("count/pods", 3, 0, "more than the quota allows even when nothing else runs"),
+        ("requests.cpu", 20000, 5000, "needs 16 of requests.cpu, and ResourceQuota q has 15 of 20 left"),
+        ("cpu", 15000, 0, "needs 16 of cpu"),
+        (f"requests.{GPU}", 32, 8, f"needs 32 of requests.{GPU}, and ResourceQuota q has 24 of 32 left"),
+        ("requests.memory", 1 << 30, 2 << 30, "needs 4Gi of requests.memory, and ResourceQuota q has 0 of 1Gi left"),
+    ],
+)
+def test_whole_gang_against_every_key(key: str, hard: int, used: int, words: str) -> None:
+    gang = make_gang("a").role("worker", 4, gpus=8, cpu="4", memory="1Gi")
+    told = refusal(YARD.quota("q", {key: hard}, {key: used}), gang)
+    assert told.reason is Reason.QUOTA_EXCEEDED
+    assert words in told.message
+    assert "kubectl describe quota q -n team" in told.message
+
+
+@pytest.mark.parametrize("key", ["limits.cpu", "requests.storage", "count/configmaps", "services", "requests.memory"])
+def test_keys_that_the_gang_does_not_touch_are_ignored(key: str) -> None:
+    assert len(grant(YARD.quota("q", {key: 0}), make_gang("a").workers(4)).nodes) == 4
+
+
+def test_exactly_enough_is_enough() -> None:
+    cluster = YARD.quota("q", {"pods": 6, "cpu": 16000}, {"pods": 2}).quota("r", {f"requests.{GPU}": 32})
+    assert len(grant(cluster, make_gang("a").workers(4)).nodes) == 4
+
+
+def test_second_quota_counts_too() -> None:
+    cluster = YARD.quota("q", {"pods": 100}).quota("tight", {"pods": 3})
+    assert "ResourceQuota tight" in refusal(cluster, make_gang("a").workers(4)).message
+
+
+def test_grants_of_the_round_are_counted() -> None:
+    cluster = YARD.quota("q", {"pods": 5})
+    decision = decide(cluster, make_gang("a").workers(3), make_gang("b").workers(3), make_gang("c").workers(2))
+    assert granted(decision) == ["a", "c"]
+    assert refused(decision) == {"b": "QuotaExceeded"}
+    assert "has 2 of 5 left" in decision.refusals[0].message
+
+
+def test_delegated_gangs_are_checked_and_counted() -> None:
+    cluster = YARD.quota("q", {"pods": 5})
+    assert granted(decide(cluster, delegated("a").workers(3), make_gang("b").workers(3))) == ["a"]
+
+
+def test_other_namespaces_are_not_concerned() -> None:
+    stranger = make_gang("a").workers(2)
+    elsewhere = stranger.having(key=stranger.request.key._replace(namespace="else"))
+    assert len(grant(YARD.quota("q", {"pods": 0}), elsewhere).nodes) == 2
+
+
+def waiting_and_small(**fields: object) -> tuple[Gang, Gang]:
+    """A large job that waits for room, and a small one behind it that needs none of its nodes but the same quota."""
+    large = make_gang("large", age=600).workers(8)
+    return large, make_gang("small", age=5, **fields).role("cpu", 2)
+
+
+def test_job_that_waits_for_room_keeps_its_share_of_the_quota() -> None:
+    cluster = YARD.used("b1-r1-n1", gpus=8).nodes(node("cpu", gpus=0)).quota("q", {"pods": 9, "services": 1})
+    large, small = waiting_and_small()
+    decision = decide(cluster, large, small)
+    assert refused(decision) == {"large": "InsufficientCapacity", "small": "BehindOtherJob"}
+    assert "take quota that a job ahead in the namespace needs: team/large" in decision.refusals[1].message
+    assert granted(decide(cluster, *waiting_and_small(duration_bound=60.0))) == ["small"]
+    roomy = cluster.quota("q2", {"pods": 10})
+    assert granted(decide(roomy, *waiting_and_small())) == []
+    ample = YARD.used("b1-r1-n1", gpus=8).nodes(node("cpu", gpus=0)).quota("q", {"pods": 10})
+    assert granted(decide(ample, *waiting_and_small())) == ["small"]
