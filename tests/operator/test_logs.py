@@ -36,7 +36,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 def test_ours_and_the_standard_librarys_lines_look_alike(stream: io.StringIO) -> None:
     configure_logs(as_json=True, level="info", stream=stream)
-    structlog.get_logger("trainyard.engine").info("opened", attempt=2)
+    structlog.get_logger("trainyard.engine").info("opened", attempt=2, node=None)
     logging.getLogger("trainyard.kube").warning("no answer from %s", "server")
     ours, theirs = lines(stream)
     assert list(ours) == ["time", "level", "logger", "message", "attempt"]

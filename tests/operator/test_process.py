@@ -163,6 +163,19 @@ async def test_without_credentials_it_says_so_and_exits_3(engine: FakeEngine, he
     assert engine.runs == 0
 
 
+async def test_refused_for_good_kopf_waits_and_the_engine_goes_on(
+    cluster: FakeCluster, process: Process, engine: FakeEngine
+) -> None:
+    cluster.token = "another"
+    task = asyncio.create_task(run_process(process, ()))
+    await cluster.until(lambda: cluster.refused >= 1)
+    assert engine.runs == 1
+    assert not task.done()
+    process.end(Exit.STOPPED, "the test is over")
+    assert await asyncio.wait_for(task, 5) is Exit.STOPPED
+    assert engine.stopped_cleanly
+
+
 async def test_namespaces_are_watched_one_by_one(cluster: FakeCluster, process: Process) -> None:
     task = asyncio.create_task(run_process(process, ("a", "b")))
     await cluster.until(lambda: cluster.watched == {"a", "b"})

@@ -9,6 +9,7 @@ import aiohttp
 import kopf
 
 from trainyard.kube.credentials import Credentials, CredentialSource
+from trainyard.kube.errors import BadCredentials
 
 RETRY_AFTER = 10.0
 
@@ -22,10 +23,13 @@ class Login:
 
     async def session(self) -> kopf.AiohttpSession:
         """A session that signs every request with what is current then."""
+        # kopf would end over either. Our own client meets the same, and says so where it is seen.
         if self._used is not None and not await self._source.refused(self._used):
-            # kopf would end over this. Our own client meets the same refusal, and says so where it is seen.
             raise kopf.TemporaryError("the API server refused our credentials and there are no others", RETRY_AFTER)
-        self._used = credentials = await self._source.current()
+        try:
+            self._used = credentials = await self._source.current()
+        except BadCredentials as error:
+            raise kopf.TemporaryError(str(error), RETRY_AFTER) from None
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=credentials.tls),
             proxy=credentials.proxy,

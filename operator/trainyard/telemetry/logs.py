@@ -117,9 +117,9 @@ def _final_processors(as_json: bool) -> list[Processor]:
 
 
 def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Time, level and message first: people read lines from the left."""
+    """Time, level and message first: people read lines from the left. What is None is not said at all."""
     first = {key: event.pop(key) for key in ("time", "level", "logger", "message", *KEYS) if key in event}
-    return {**first, **event}
+    return {key: value for key, value in {**first, **event}.items() if value is not None}
 
 
 _plain = structlog.dev.plain_traceback

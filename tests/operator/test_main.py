@@ -1,0 +1,134 @@
+"""Does `python -m trainyard` start, answer its probes, and end with a code and a message that mean something?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+import yaml
+
+from trainyard.version import VERSION
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
+@pytest.fixture
+def unreachable(tmp_path: Path) -> Path:
+    """A kubeconfig for an API server that is not there."""
+    path = tmp_path / "kubeconfig"
+    cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}
+    context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
+    users = [{"name": "u", "user": {"token": "not-a-secret"}}]
+    config = {"clusters": [cluster], "contexts": [context], "users": users, "current-context": "x"}
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@dataclass
+class Ended:
+    code: int | None
+    out: str
+    err: str
+
+
+async def start(*arguments: str) -> asyncio.subprocess.Process:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("TRAINYARD_", "KUBERNETES_"))}
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "trainyard",
+        *arguments,
+        env={**clean, "PYTHONPATH": str(ROOT / "operator")},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def end(child: asyncio.subprocess.Process) -> Ended:
+    out, err = await asyncio.wait_for(child.communicate(), 20)
+    return Ended(child.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture
+async def running(unreachable: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    child = await start("run", "--kubeconfig", str(unreachable), "--http-address=127.0.0.1", f"--http-port={port}")
+    yield child
+    if child.returncode is None:
+        child.kill()
+        await child.wait()
+
+
+async def probe(port: int, path: str) -> tuple[int, str]:
+    """The answer, once there is somebody to answer."""
+    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+        while True:
+            try:
+                async with session.get(f"http://127.0.0.1:{port}{path}") as answer:
+                    return answer.status, await answer.text()
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.05)
+
+
+async def test_it_tells_its_version() -> None:
+    ended = await end(await start("--version"))
+    assert (ended.code, ended.out.strip()) == (0, f"trainyard {VERSION}")
+
+
+async def test_bad_settings_end_it_with_2() -> None:
+    ended = await end(await start("run", "--workers", "none"))
+    assert ended.code == 2
+    assert "--workers 'none'" in ended.err
+
+
+async def test_a_missing_kubeconfig_ends_it_with_3(tmp_path: Path, port: int) -> None:
+    ended = await end(await start("--kubeconfig", str(tmp_path / "none"), f"--http-port={port}"))
+    assert ended.code == 3
+    assert "no access to the API server" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_a_taken_port_ends_it_with_2(unreachable: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = taken.getsockname()[1]
+        ended = await end(
+            await start("--kubeconfig", str(unreachable), "--http-address=127.0.0.1", f"--http-port={number}")
+        )
+    assert ended.code == 2
+    assert "choose another place with --http-address and --http-port" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_without_an_api_server_it_waits_says_why_and_still_ends_at_once(
+    running: asyncio.subprocess.Process, port: int
+) -> None:
+    assert (await probe(port, "/healthz"))[0] == 200
+    status, why = await probe(port, "/readyz")
+    assert status == 503
+    assert why.startswith("not ok: ")
+    assert "trainyard_leader 0.0" in (await probe(port, "/metrics"))[1]
+    running.send_signal(signal.SIGTERM)
+    ended = await end(running)
+    assert ended.code == 0, ended.err
+    lines = [json.loads(line) for line in ended.err.splitlines()]
+    assert "SIGTERM received" in lines[-1]["message"]
+    assert "not-a-secret" not in ended.err
+    assert not any("exception" in line for line in lines)
