@@ -4,66 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 import pytest
-import yaml
 
+from operator_support.child import end, free_port, probe, start, write_kubeconfig
 from trainyard.version import VERSION
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
+    return free_port()
 
 
 @pytest.fixture
 def unreachable(tmp_path: Path) -> Path:
     """A kubeconfig for an API server that is not there."""
-    path = tmp_path / "kubeconfig"
-    cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}
-    context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
-    users = [{"name": "u", "user": {"token": "not-a-secret"}}]
-    config = {"clusters": [cluster], "contexts": [context], "users": users, "current-context": "x"}
-    path.write_text(yaml.safe_dump(config))
-    return path
-
-
-@dataclass
-class Ended:
-    code: int | None
-    out: str
-    err: str
-
-
-async def start(*arguments: str) -> asyncio.subprocess.Process:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("TRAINYARD_", "KUBERNETES_"))}
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "trainyard",
-        *arguments,
-        env={**clean, "PYTHONPATH": str(ROOT / "operator")},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-async def end(child: asyncio.subprocess.Process) -> Ended:
-    out, err = await asyncio.wait_for(child.communicate(), 20)
-    return Ended(child.returncode, out.decode(), err.decode())
+    return write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:9", "not-a-secret")
 
 
 @pytest.fixture
@@ -73,17 +33,6 @@ async def running(unreachable: Path, port: int) -> AsyncIterator[asyncio.subproc
     if child.returncode is None:
         child.kill()
         await child.wait()
-
-
-async def probe(port: int, path: str) -> tuple[int, str]:
-    """The answer, once there is somebody to answer."""
-    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
-        while True:
-            try:
-                async with session.get(f"http://127.0.0.1:{port}{path}") as answer:
-                    return answer.status, await answer.text()
-            except aiohttp.ClientConnectorError:
-                await asyncio.sleep(0.05)
 
 
 async def test_it_tells_its_version() -> None:
