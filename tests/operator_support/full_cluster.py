@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from trainyard.api.constants import GROUP, KIND, LABEL_JOB, LABEL_JOB_UID
+from trainyard.api.constants import API_VERSION, KIND, POD_LABELS
 
 Make = Callable[[int], dict[str, Any]]
 
@@ -54,20 +54,17 @@ class FullCluster:
 
 
 def _pod(number: int, nodes: int) -> dict[str, Any]:
-    """About 8 KB, as pods of training jobs are: many variables, managed fields, a full status."""
+    """About 6 KB, as pods of training jobs are: many variables, managed fields, a full status."""
     job, index = divmod(number, 1250)
     name = f"job-{job}-abcde-a0-worker-{index}"
     owner = {
-        "apiVersion": f"{GROUP}/v1alpha1",
+        "apiVersion": API_VERSION,
         "kind": KIND,
         "name": f"job-{job}",
         "uid": f"uid-{job}",
         "controller": True,
     }
-    labels = {LABEL_JOB: f"job-{job}", LABEL_JOB_UID: f"uid-{job}"} | {
-        f"{GROUP}/{key}": value
-        for key, value in {"role": "worker", "index": str(index), "rank": str(index), "attempt": "0"}.items()
-    }
+    values = (f"job-{job}", f"uid-{job}", "worker", str(index), str(index), "0")
     container = {
         "name": "trainer",
         "image": "registry.example.com/team/trainer:2026-11-01",
@@ -85,7 +82,7 @@ def _pod(number: int, nodes: int) -> dict[str, Any]:
             "uid": f"uid-{number:08d}-0000-0000-000000000000",
             "resourceVersion": str(1000 + number),
             "creationTimestamp": "2026-11-01T00:00:00Z",
-            "labels": labels,
+            "labels": dict(zip(POD_LABELS, values, strict=True)),
             "ownerReferences": [owner],
             "managedFields": [{"manager": "kubelet", "fieldsV1": {f"f:{n}": {} for n in range(150)}}],
         },
