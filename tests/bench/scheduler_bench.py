@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trainyard.model.cluster import ClusterSnapshot, Decision, GangRequest, RoleRequest, SchedulingPolicy
 from trainyard.model.resources import resources
@@ -73,8 +73,7 @@ def restart(nodes: int, pods: int) -> Case:
     def build() -> tuple[ClusterSnapshot, list[GangRequest]]:
         request = gang("big", pods)
         keep = {rank: f"node-{rank}" for rank in range(1, pods)}
-        fields = {name: getattr(request, name) for name in request.__slots__}
-        return cluster(nodes), [GangRequest(**{**fields, "keep": keep, "held_until": NOW + 60})]
+        return cluster(nodes), [replace(request, keep=keep, held_until=NOW + 60)]
 
     return build
 
@@ -99,11 +98,29 @@ def queue(jobs: int, nodes: int, distinct: bool) -> Case:
     return build
 
 
+def outage(jobs: int, nodes: int) -> Case:
+    """Every job of a full cluster restarts at once, and each has lost one rank with a node that is gone."""
+
+    def build() -> tuple[ClusterSnapshot, list[GangRequest]]:
+        size = nodes // jobs
+        requests = []
+        for j in range(jobs):
+            request = gang(f"job-{j}", size, age=10_000.0 - j)
+            keep = {rank: f"node-{j * size + rank}" for rank in range(1, size)}
+            requests.append(replace(request, keep=keep, held_until=NOW + 60))
+        lost = {f"node-{j * size}" for j in range(jobs)}
+        whole = cluster(nodes)
+        return replace(whole, nodes={name: view for name, view in whole.nodes.items() if name not in lost}), requests
+
+    return build
+
+
 CASES: dict[str, tuple[Case, float]] = {
     "1,250-pod gang on 2,000 nodes": (one_gang(2000, 1250), 0.1),
     "the same, restarted: 1,249 ranks kept": (restart(2000, 1250), 0.1),
     "500 pending jobs, 2,000 nodes, full": (queue(500, 2000, distinct=False), 1.0),
     "the same, every job of its own shape": (queue(500, 2000, distinct=True), 1.0),
+    "500 jobs restart at once on 2,000 nodes": (outage(500, 2000), 1.0),
     "12,500-pod gang on 12,500 nodes": (one_gang(12500, 12500), 1.0),
 }
 

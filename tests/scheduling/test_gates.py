@@ -115,8 +115,7 @@ def test_open_gate(cluster: Cluster, gang: Gang) -> None:
 def test_backoff_tells_until_when() -> None:
     told = refusal(YARD, make_gang("a", not_before=NOW + 90, attempt=3).workers(1))
     assert (told.reason, told.until) == (Reason.BACKOFF, NOW + 90)
-    assert "attempt (3) may open at" in told.message
-    assert "in 90s" in told.message
+    assert "attempt (3) may open at 1970-01-12T13:48:10Z" in told.message
 
 
 def test_backoff_that_is_over_stops_nobody() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduling.builders import NOW, decide, grant, granted, make_cluster, make_gang, refused
+from scheduling.builders import NOW, RACK, decide, grant, granted, make_cluster, make_gang, refused
 
 YARD = make_cluster().racks(2, nodes=4)
 
@@ -78,7 +78,7 @@ def test_left_nodes_are_held_against_jobs_behind() -> None:
     assert refused(decision) == {"old": "Backoff", "young": "BehindOtherJob"}
     told = decision.refusals[1]
     assert "only on nodes held for team/old" in told.message
-    assert "the hold ends in 100s" in told.message
+    assert "the hold ends at 1970-01-12T13:48:20Z" in told.message
     assert told.until == NOW + 100
     assert granted(decide(cluster, restarting, make_gang("young", age=5).workers(1))) == ["young"]
 
@@ -104,3 +104,17 @@ def test_only_the_room_of_the_kept_ranks_is_held() -> None:
     assert granted(decide(cluster, restarting, make_gang("young", age=5).workers(1, gpus=4))) == ["young"]
     gone = restarting.kept("gone")
     assert granted(decide(cluster, gone, make_gang("young", age=5).workers(1, gpus=8))) == ["young"]
+
+
+def test_jobs_that_restart_together_do_not_displace_each_other_where_there_is_room_elsewhere() -> None:
+    cluster = YARD.change("b1-r1-n2", unschedulable=True)
+    older = make_gang("older", age=900, held_until=NOW + 60).workers(2).kept("b1-r1-n1", "")
+    younger = make_gang("younger", age=800, held_until=NOW + 60).workers(2).kept("b1-r1-n3", "b1-r1-n4")
+    decision = decide(cluster, older, younger)
+    assert [g.nodes for g in decision.grants] == [("b1-r1-n1", "b1-r2-n1"), ("b1-r1-n3", "b1-r1-n4")]
+    near = decide(cluster, older.having(preferred_level="rack"), younger)
+    assert [g.nodes for g in near.grants] == [("b1-r1-n1", "b1-r1-n3"), ("b1-r2-n1", "b1-r1-n4")]
+    fresh = decide(cluster, make_gang("ahead", age=999).workers(2), younger)
+    assert fresh.grants[0].nodes == ("b1-r2-n1", "b1-r2-n2")
+    after = decide(cluster, older, younger, make_gang("new", age=1).workers(1).on(**{RACK: "r1"}))
+    assert refused(after)["new"] == "InsufficientCapacity"

@@ -175,6 +175,14 @@ def test_the_order_of_arrival_changes_nothing(cluster: Cluster, queue: list[Gang
 
 
 @given(clusters(), queues())
+@settings(max_examples=150, deadline=None)
+def test_time_alone_changes_no_message(cluster: Cluster, queue: list[Gang]) -> None:
+    first, later = decide(cluster, *queue), decide(cluster, *queue, now=NOW + 0.5)
+    if [g.uid for g in first.grants] == [g.uid for g in later.grants]:
+        assert later.refusals == first.refusals
+
+
+@given(clusters(), queues())
 @settings(max_examples=300, deadline=None)
 def test_whoever_passes_a_waiting_job_ends_in_time_or_stands_elsewhere(cluster: Cluster, queue: list[Gang]) -> None:
     """A passer that may last too long stands on no node where the waiting job, alone on healthy nodes, could stand.

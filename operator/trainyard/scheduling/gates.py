@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from trainyard.api.reasons import Reason
 from trainyard.model.cluster import GangRequest
-from trainyard.model.instants import format_instant, format_span
+from trainyard.model.instants import format_instant
 from trainyard.model.views import Key
 from trainyard.scheduling.messages import Obstacle
 from trainyard.scheduling.round import Round
@@ -109,8 +109,8 @@ def _backoff(round_: Round, request: GangRequest) -> Obstacle | None:
         return None
     return Obstacle(
         Reason.BACKOFF,
-        f"The next attempt ({request.attempt}) may open at {format_instant(request.not_before)}, in "
-        f"{format_span(request.not_before - round_.now)}: bad ends are spaced out. Nothing need be done.",
+        f"The next attempt ({request.attempt}) may open at {format_instant(request.not_before)}: attempts "
+        f"that end badly are spaced out. Nothing need be done.",
         until=request.not_before,
     )
 

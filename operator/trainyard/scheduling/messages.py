@@ -1,4 +1,7 @@
-"""The words of a refusal: what is missing, why, in numbers, and what to do or type next. Decides nothing."""
+"""The words of a refusal: what is missing, why, in numbers, and what to do or type next. Decides nothing.
+
+A message names instants, never spans until them: while nothing changes it stays the same and need not be written again.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 
 from trainyard.api.reasons import Reason
 from trainyard.model.cluster import GangRequest, RoleRequest
-from trainyard.model.instants import format_span
+from trainyard.model.instants import format_instant
 from trainyard.model.resources import format_amount
 from trainyard.model.views import Instant
 
@@ -53,11 +56,11 @@ def ahead_words(ahead: GangRequest, by_priority: bool) -> str:
     return f"{ahead.key} (ahead by {'priority' if by_priority else 'age'}, waits for {gang_words(ahead)})"
 
 
-def pass_words(left: float) -> str:
+def pass_words(end_by: Instant, now: Instant) -> str:
     """How a job could pass the one ahead of it."""
-    if left < 1:
+    if end_by <= now:
         return "wait for it, or raise scheduling.priorityClassName"
     return (
-        f"wait for it, raise scheduling.priorityClassName, or set activeDeadlineSeconds to at most {int(left)} "
-        f"({format_span(left)}), so that this job is sure to end in time"
+        "wait for it, raise scheduling.priorityClassName, or set activeDeadlineSeconds so that this job is sure to "
+        f"have ended by {format_instant(end_by)}"
     )

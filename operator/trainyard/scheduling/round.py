@@ -11,7 +11,7 @@ from trainyard.api.reasons import Reason
 from trainyard.api.types import Placement
 from trainyard.model.cluster import ClusterSnapshot, GangRequest, SchedulingPolicy
 from trainyard.model.views import Instant, Key
-from trainyard.scheduling.backfill import Backfill, Hold, Marks
+from trainyard.scheduling.backfill import Backfill, Hold, Marks, marks
 from trainyard.scheduling.filters import Filters
 from trainyard.scheduling.ledger import Ledger
 from trainyard.scheduling.messages import Obstacle, ahead_words, pass_words
@@ -39,6 +39,11 @@ class Round:
         self.quotas = Quotas(cluster.quotas)
         self.backfill = Backfill(now, policy.backfill_bound)
         self.binding: list[Key] = list(cluster.partly_bound)
+        self._returning: dict[int, set[str]] = {}
+        """Node → the jobs that would go back there."""
+        for request in requests:
+            for node in self._held_nodes(request):
+                self._returning.setdefault(node, set()).add(request.uid)
         self._directories: dict[_Directory, tuple[str, str]] = {
             (d.namespace, d.claim, d.directory): (d.job, d.job_uid) for d in cluster.directories
         }
@@ -61,13 +66,28 @@ class Round:
         return Obstacle(
             Reason.BEHIND_OTHER_JOB,
             f"There is room, but starting now would {harm}: {ahead_words(ahead, by_priority)}. What to do: "
-            f"{pass_words(end_by - self.now)}. See: kubectl get tj {ahead.key.name} -n {ahead.key.namespace}",
+            f"{pass_words(end_by, self.now)}. See: kubectl get tj {ahead.key.name} -n {ahead.key.namespace}",
             waits=True,
         )
+
+    def homes_of_others(self, request: GangRequest) -> Marks:
+        """Nodes to which other jobs would go back: better left to them, even by jobs ahead, where others do as well."""
+        if not self._returning:
+            return 0
+        own = {request.uid}
+        return marks((i for i, jobs in self._returning.items() if jobs - own), len(self.topology.names))
+
+    def _held_nodes(self, request: GangRequest) -> frozenset[int]:
+        if request.held_until <= self.now:
+            return frozenset()
+        index = self.topology.index
+        return frozenset(index[name] for name in request.keep.values() if name in index)
 
     def enter_grant(self, request: GangRequest, ranks: Ranks) -> None:
         """Reserve what was granted against everybody behind."""
         self.quotas.grant(request)
+        for node in self._held_nodes(request):
+            self._returning[node].discard(request.uid)
         self._claim_directory(request)
         if not ranks:
             self.binding.append(request.key)
@@ -84,17 +104,16 @@ class Round:
 
     def enter_hold(self, request: GangRequest) -> None:
         """Keep the room of its kept ranks for it until the hold ends; jobs ahead have already had their turn."""
-        if not request.keep or request.held_until <= self.now:
+        held = self._held_nodes(request)
+        if not held:
             return
-        held: set[int] = set()
         for role in request.roles:
             need = self.ledger.need(role.resources)
             for rank in range(role.first_rank, role.first_rank + role.replicas):
                 node = self.topology.index.get(request.keep.get(rank, ""))
                 if node is not None:
                     self.ledger.hold(node, need)
-                    held.add(node)
-        self.backfill.holds.append(Hold(request, frozenset(held)))
+        self.backfill.holds.append(Hold(request, held))
 
     def _claim_directory(self, request: GangRequest) -> None:
         if request.directory:

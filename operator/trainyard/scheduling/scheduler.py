@@ -14,6 +14,7 @@ reasons by `diagnosis`, the rule by which jobs may pass each other stands in `ba
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from trainyard.api.reasons import Reason
 from trainyard.api.types import Placement
@@ -25,8 +26,9 @@ from trainyard.model.cluster import (
     Refusal,
     SchedulingPolicy,
 )
-from trainyard.model.instants import format_span
+from trainyard.model.instants import format_instant
 from trainyard.model.views import Instant
+from trainyard.scheduling.backfill import Marks
 from trainyard.scheduling.diagnosis import Diagnosis
 from trainyard.scheduling.gates import first_obstacle
 from trainyard.scheduling.messages import Obstacle
@@ -34,6 +36,7 @@ from trainyard.scheduling.order import in_order
 from trainyard.scheduling.placement import Ranks
 from trainyard.scheduling.round import Round
 from trainyard.scheduling.search import Room, Search
+from trainyard.scheduling.shape import GangShape
 
 _NAMED_NODES = 20
 
@@ -63,7 +66,10 @@ def _seek(search: Search, diagnosis: Diagnosis, request: GangRequest) -> Ranks |
     if round_.delegated(request):
         return {}
     shape = search.shape(request)
-    ranks = search.find(request, shape, Room.OPEN, round_.backfill.closed(request))
+    closed = round_.backfill.closed(request)
+    ranks = _beside_others(search, request, shape, closed)
+    if ranks is None:
+        ranks = search.find(request, shape, Room.OPEN, closed)
     if ranks is not None:
         return ranks
     for room in (Room.OPEN, Room.FREE):
@@ -73,14 +79,24 @@ def _seek(search: Search, diagnosis: Diagnosis, request: GangRequest) -> Ranks |
     return diagnosis.why(request, shape)
 
 
+def _beside_others(search: Search, request: GangRequest, shape: GangShape, closed: Marks) -> Ranks | None:
+    """A place that displaces no kept rank of another job, at no cost to this one's own kept ranks and topology."""
+    homes = search.round.homes_of_others(request)
+    if not homes:
+        return None
+    strict = shape if shape.required >= 0 else replace(shape, required=shape.preferred)
+    look = search.kept if request.keep else search.find
+    return look(request, strict, Room.OPEN, closed | homes)
+
+
 def _rights_of_others(round_: Round, request: GangRequest, ranks: Ranks, room: Room) -> Obstacle | None:
     """Whose hold or mark forbids a place that has the room."""
     holder = round_.backfill.holder(ranks.values()) if room is Room.FREE else None
     if holder is not None:
         return Obstacle(
             Reason.BEHIND_OTHER_JOB,
-            f"There is room only on nodes held for {holder.key}, which is ahead and restarts there; the hold ends in "
-            f"{format_span(holder.held_until - round_.now)}. Nothing need be done. See: kubectl get tj "
+            f"There is room only on nodes held for {holder.key}, which is ahead and restarts there; the hold ends at "
+            f"{format_instant(holder.held_until)}. Nothing need be done. See: kubectl get tj "
             f"{holder.key.name} -n {holder.key.namespace}",
             until=holder.held_until,
             waits=True,

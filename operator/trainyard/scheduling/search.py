@@ -92,13 +92,18 @@ class Search:
 
     def find(self, request: GangRequest, shape: GangShape, room: Room, closed: Marks = 0) -> Ranks | None:
         """A place on usable nodes: with the healthy ranks kept if that can be, else afresh."""
-        if request.keep:
-            members = self.with_ports(shape, self.members(shape, Nodes.USABLE, request.avoid, closed))
-            ranks = keep(self.packer(room), shape, members, request)
-            if ranks is not None:
-                return ranks
+        ranks = self.kept(request, shape, room, closed)
+        if ranks is not None:
+            return ranks
         found = self.fresh(shape, room, Nodes.USABLE, request.avoid, closed)
         return None if found is None else lay_out(request.roles, found)
+
+    def kept(self, request: GangRequest, shape: GangShape, room: Room, closed: Marks = 0) -> Ranks | None:
+        """A place around the ranks that can stay; none for a gang that keeps nothing."""
+        if not request.keep:
+            return None
+        members = self.with_ports(shape, self.members(shape, Nodes.USABLE, request.avoid, closed))
+        return keep(self.packer(room), shape, members, request)
 
     def fresh(
         self, shape: GangShape, room: Room, nodes: Nodes, avoid: frozenset[str] = frozenset(), closed: Marks = 0
