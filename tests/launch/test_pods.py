@@ -159,6 +159,11 @@ class TestSpec:
         with pytest.raises(ValueError, match="not valid"):
             list(render_pods(job, make_record(make_job()), [0], SETTINGS))
 
+    def test_a_record_of_other_roles_renders_nothing(self) -> None:
+        record = make_record(make_job(role("ps", 1), role("worker", 1)))
+        with pytest.raises(ValueError, match=r"attempt 2 has roles that the spec has not: \['ps'\]"):
+            render_pod(make_job(role("worker", 2)), record, 1, SETTINGS)
+
 
 class TestDevices:
     def test_accelerators(self) -> None:

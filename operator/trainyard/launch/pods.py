@@ -68,8 +68,11 @@ class Gang:
 
 
 def gang(job: JobView, draft: RecordDraft, settings: LaunchSettings, avoid: Set[str] = frozenset()) -> Gang:
+    """Raises ValueError for a job that is not valid, or a record of other roles than the job's."""
     spec = spec_of(job)
     roles = {role.name: role for role in effective_roles(spec)}
+    if unknown := [role.name for role in draft.roles if role.name not in roles]:
+        raise ValueError(f"{job.key}: the record of attempt {draft.attempt} has roles that the spec has not: {unknown}")
     return Gang(job, spec, roles, draft, settings, uid5(job.uid), avoid)
 
 
