@@ -1,19 +1,19 @@
-"""A kubectl that talks to a real API server with the CRDs applied."""
+"""A kubectl in a namespace of its own, on the control plane that all suites of this folder share."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[3]
+from support.yard import ROOT, Cluster
+
+CRDS = ROOT / "crds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +28,12 @@ class Answer:
 class Kubectl:
     """Runs kubectl in one namespace."""
 
-    binary: str
-    kubeconfig: str
-    namespace: str = "default"
+    cluster: Cluster
+    namespace: str
 
     def __call__(self, *arguments: str, documents: tuple[dict[str, Any], ...] = ()) -> Answer:
-        done = subprocess.run(
-            [self.binary, "--kubeconfig", self.kubeconfig, "--namespace", self.namespace, *arguments],
-            input=yaml.safe_dump_all(documents) if documents else None,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        stdin = yaml.safe_dump_all(documents) if documents else None
+        done = self.cluster.kubectl("--namespace", self.namespace, *arguments, stdin=stdin, check=False)
         return Answer(done.returncode, done.stdout + done.stderr)
 
     def must(self, *arguments: str, documents: tuple[dict[str, Any], ...] = ()) -> str:
@@ -51,34 +44,14 @@ class Kubectl:
     def apply(self, *documents: dict[str, Any]) -> Answer:
         return self("apply", "--validate=strict", "-f", "-", documents=documents)
 
-
-@pytest.fixture(scope="session")
-def kubectl_binary() -> str:
-    """`TRAINYARD_TEST_KUBECTL`, else the one built for the local cluster, else the one on the path."""
-    built = sorted(Path("~/.cache/trainyard/bin").expanduser().glob("kubernetes-*/kubectl"))
-    return os.environ.get("TRAINYARD_TEST_KUBECTL") or (str(built[-1]) if built else "kubectl")
-
-
-@pytest.fixture(scope="session")
-def crd_kubeconfig(kubectl_binary: str) -> str:
-    """The kubeconfig of a control plane without nodes, with the CRDs applied."""
-    path = os.environ.get("TRAINYARD_TEST_KUBECONFIG")
-    if path is None:
-        yard = str(ROOT / "hack/yard")
-        subprocess.run([yard, "up", "--name", "api", "--nodes", "0"], check=True, timeout=280)
-        asked = [yard, "kubeconfig", "--name", "api"]
-        path = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
-    kubectl = Kubectl(kubectl_binary, path)
-    kubectl.must("apply", "--server-side=false", "-f", str(ROOT / "crds"))
-    kubectl.must("wait", "--for=condition=Established", "crd/trainingjobs.trainyard.dev", "--timeout=30s")
-    return path
+    def apply_file(self, path: Path, *arguments: str) -> Answer:
+        return self("apply", "--validate=strict", *arguments, "-f", str(path))
 
 
 @pytest.fixture(scope="module")
-def kubectl(kubectl_binary: str, crd_kubeconfig: str) -> Iterator[Kubectl]:
+def kubectl(cluster: Cluster) -> Iterator[Kubectl]:
     """kubectl in a fresh namespace, which goes at the end."""
-    namespace = f"crd-{uuid.uuid4().hex[:8]}"
-    kubectl = Kubectl(kubectl_binary, crd_kubeconfig, namespace)
-    kubectl.must("create", "namespace", namespace)
+    kubectl = Kubectl(cluster, f"crd-{uuid4().hex[:8]}")
+    kubectl.must("create", "namespace", kubectl.namespace)
     yield kubectl
-    kubectl("delete", "namespace", namespace, "--wait=false")
+    kubectl("delete", "namespace", kubectl.namespace, "--wait=false")

@@ -29,7 +29,7 @@ def test_bad_is_refused_with_words_that_help(case: Case, kubectl: Kubectl) -> No
         answer = kubectl.apply(case.job)
         kubectl.must("delete", "trainingjob", case.job["metadata"]["name"])
     else:
-        answer = kubectl("apply", "--validate=strict", "-f", str(case.path))
+        answer = kubectl.apply_file(case.path)
     assert answer.code != 0, "it was accepted"
     missing = [words for words in case.expected("apiserver") if words not in answer.text]
     assert not missing, f"the answer lacks {missing}:\n{answer.text}"
@@ -37,5 +37,5 @@ def test_bad_is_refused_with_words_that_help(case: Case, kubectl: Kubectl) -> No
 
 @pytest.mark.parametrize("case", GOOD, ids=name)
 def test_unusual_is_accepted(case: Case, kubectl: Kubectl) -> None:
-    answer = kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(case.path))
+    answer = kubectl.apply_file(case.path, "--dry-run=server")
     assert answer.code == 0, answer.text
