@@ -27,7 +27,7 @@ def style(tree: Tree) -> list[str]:
 
 
 def types(tree: Tree) -> list[str]:
-    return _run(tree, "mypy", "--no-error-summary", "--scripts-are-modules", *_names(tree))
+    return _run(tree, "mypy", "--no-error-summary", "--scripts-are-modules", *_names(tree, "operator", "hack", "tests"))
 
 
 def imports(tree: Tree) -> list[str]:
@@ -74,8 +74,8 @@ def acceptable(licence: str) -> bool:
     )
 
 
-def _names(tree: Tree) -> list[str]:
-    return [tree.name(path) for path in tree.python("operator", "hack", "tests")]
+def _names(tree: Tree, *folders: str) -> list[str]:
+    return [tree.name(path) for path in tree.python(*folders)]
 
 
 def _run(tree: Tree, program: str, *arguments: str) -> list[str]:
