@@ -21,9 +21,9 @@ _ACCEPTABLE = re.compile(
 
 
 def style(tree: Tree) -> list[str]:
-    return _run(tree, "ruff", "check", "--quiet", *_names(tree)) + _run(
-        tree, "ruff", "format", "--check", *_names(tree)
-    )
+    names = _names(tree, "operator", "hack", "tests", "manifests")
+    wrong = _run(tree, "ruff", "check", "--quiet", "--output-format=concise", *names)
+    return wrong + _run(tree, "ruff", "format", "--check", "--output-format=concise", *names)
 
 
 def types(tree: Tree) -> list[str]:
