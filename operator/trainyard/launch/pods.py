@@ -67,13 +67,20 @@ class Gang:
     avoid: Set[str]
 
 
-def gang(job: JobView, draft: RecordDraft, settings: LaunchSettings, avoid: Set[str] = frozenset()) -> Gang:
+def gang(
+    job: JobView,
+    draft: RecordDraft,
+    settings: LaunchSettings,
+    avoid: Set[str] = frozenset(),
+    *,
+    roles: Iterable[EffectiveRole] | None = None,
+) -> Gang:
     """Raises ValueError for a job that is not valid, or a record of other roles than the job's."""
     spec = spec_of(job)
-    roles = {role.name: role for role in effective_roles(spec)}
-    if unknown := [role.name for role in draft.roles if role.name not in roles]:
+    by_name = {role.name: role for role in (effective_roles(spec) if roles is None else roles)}
+    if unknown := [role.name for role in draft.roles if role.name not in by_name]:
         raise ValueError(f"{job.key}: the record of attempt {draft.attempt} has roles that the spec has not: {unknown}")
-    return Gang(job, spec, roles, draft, settings, uid5(job.uid), avoid)
+    return Gang(job, spec, by_name, draft, settings, uid5(job.uid), avoid)
 
 
 def render_pods(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from trainyard.api.effective import EffectiveRole, effective_roles, total_pods
 from trainyard.launch.affinity import keeps_apart
 from trainyard.launch.pods import Json, gang, pod
 from trainyard.launch.settings import LaunchSettings
-from trainyard.launch.worlds import processes_per_pod, seat, spec_of, spec_role
+from trainyard.launch.worlds import processes_per_pod, seat, spec_of
 from trainyard.model.cluster import Grant, RoleRequest
 from trainyard.model.plan import ProbeResult
 from trainyard.model.podspec import host_ports, node_terms, pod_resources, tolerations
@@ -40,7 +40,7 @@ def role_request(job: JobView, role: str, resources: Resources, settings: Launch
     """A role as far as placing it needs. Raises ValueError for an unknown role."""
     sample = _sample(job, role, settings, job.status.attempt, [])
     spec, affinity = sample["spec"], sample["spec"].get("affinity") or {}
-    effective = _effective(job, role)
+    effective = _effective(job, effective_roles(spec_of(job)), role)
     ports = host_ports(spec)
     return RoleRequest(
         name=role,
@@ -75,7 +75,7 @@ def draft_record(
     return RecordDraft(
         job_uid=job.uid,
         attempt=grant.attempt,
-        roles=_record_roles(job, resources),
+        roles=_record_roles(job, effective_roles(spec_of(job)), resources),
         nodes=grant.nodes or ("",) * total_pods(spec_of(job)),
         spec_hash=job.spec_hash,
         build=build,
@@ -85,17 +85,22 @@ def draft_record(
 
 
 def _sample(job: JobView, role: str, settings: LaunchSettings, attempt: int, won: list[str]) -> Json:
-    effective = _effective(job, role)
-    draft = RecordDraft(job.uid, attempt, _record_roles(job, {}), (), job.spec_hash, "")
-    return pod(gang(job, draft, settings), seat(draft, effective.offset), won)
+    roles = effective_roles(spec_of(job))
+    draft = RecordDraft(job.uid, attempt, _record_roles(job, roles, {}), (), job.spec_hash, "")
+    rank = _effective(job, roles, role).offset
+    return pod(gang(job, draft, settings, roles=roles), seat(draft, rank), won)
 
 
-def _effective(job: JobView, name: str) -> EffectiveRole:
-    spec_role(job, name)
-    return next(role for role in effective_roles(spec_of(job)) if role.name == name)
+def _effective(job: JobView, roles: Iterable[EffectiveRole], name: str) -> EffectiveRole:
+    for role in roles:
+        if role.name == name:
+            return role
+    raise ValueError(f"{job.key}: there is no role {name}")
 
 
-def _record_roles(job: JobView, resources: dict[str, Resources]) -> tuple[RecordRole, ...]:
+def _record_roles(
+    job: JobView, roles: Iterable[EffectiveRole], resources: Mapping[str, Resources]
+) -> tuple[RecordRole, ...]:
     return tuple(
         RecordRole(
             name=role.name,
@@ -104,8 +109,8 @@ def _record_roles(job: JobView, resources: dict[str, Resources]) -> tuple[Record
             trainer=role.trainer,
             framework=role.framework.value,
             gpus=role.gpus,
-            processes=processes_per_pod(spec_role(job, role.name), role.framework, role.gpus),
+            processes=processes_per_pod(written, role.framework, role.gpus),
             resources=resources.get(role.name, ()),
         )
-        for role in effective_roles(spec_of(job))
+        for role, written in zip(roles, spec_of(job).roles, strict=True)
     )

@@ -53,14 +53,6 @@ def spec_of(job: JobView) -> JobSpec:
     return job.spec
 
 
-def spec_role(job: JobView, name: str) -> Role:
-    """A role as written. Raises ValueError for an unknown name."""
-    for role in spec_of(job).roles:
-        if role.name == name:
-            return role
-    raise ValueError(f"{job.key}: there is no role {name}")
-
-
 def processes_per_pod(role: Role, framework: Framework, gpus: int) -> int:
     """Training processes that each pod of a role starts."""
     if role.processes_per_pod is not None:
