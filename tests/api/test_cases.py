@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.crd.cases import Case, load
+from apiserver.crd.case_files import Case, load
 from trainyard.api.validation import InvalidSpec, read_job
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from api.builders import container, parsed, role, spec
-from apiserver.crd.cases import load
+from apiserver.crd.case_files import load
 from trainyard.api.rules import RULES
 from trainyard.api.types import Role
 from trainyard.api.validation import InvalidSpec, Problem, parse_job_spec, read_job

@@ -24,9 +24,7 @@ LABEL_RANK: Final = f"{GROUP}/rank"
 LABEL_ATTEMPT: Final = f"{GROUP}/attempt"  # the incarnation: the attempt that created the object
 POD_LABELS: Final = (LABEL_JOB, LABEL_JOB_UID, LABEL_ROLE, LABEL_INDEX, LABEL_RANK, LABEL_ATTEMPT)
 LABEL_NAMED: Final = f"{GROUP}/named"  # on pods whose names the Service answers
-LABEL_COORDINATOR: Final = LABEL_NAMED
 
-ANNOTATION_GPUS: Final = f"{GROUP}/gpus"
 ANNOTATION_BUILD: Final = f"{GROUP}/build"
 
 ENV_PREFIX: Final = "TRAINYARD_"

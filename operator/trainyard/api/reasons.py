@@ -14,7 +14,7 @@ class Documented(StrEnum):
     meaning: str
     remedy: str
 
-    def __new__(cls, value: str, meaning: str, remedy: str = "") -> "Documented":
+    def __new__(cls, value: str, meaning: str = "", remedy: str = "") -> "Documented":
         """Keep the texts on the member, where the reference finds them."""
         member = str.__new__(cls, value)
         member._value_ = value
@@ -83,11 +83,6 @@ class Reason(Documented):
         "InvalidSpec",
         "The operator's own check refuses the spec; the message names the field, what is wrong and how to mend it.",
         "Suspend the job, mend the field (`kubectl edit tj NAME`), resume it.",
-    )
-    MANAGED_BY_OTHER = (
-        "ManagedByOther",
-        "`spec.managedBy` names another controller: the operator leaves the job alone.",
-        "Ask that controller; the field cannot be changed, so make the job again without it to hand it to Trainyard.",
     )
 
     # Waiting: why an attempt does not open
@@ -177,11 +172,6 @@ class Reason(Documented):
         "are in the message.",
         "Mend what the message names: suspend, edit, resume; or ask who runs the admission policy.",
     )
-    DRY_RUN_REFUSED = (
-        "DryRunRefused",
-        "An admission webhook does not answer dry runs, so the pods' requests are read from the template alone.",
-        "Nothing need be done; requests that a webhook adds are not counted.",
-    )
     EARLIER_JOB_ENDING = (
         "EarlierJobEnding",
         "Pods of an earlier job of this name are still ending; two may never share a checkpoint directory.",
@@ -217,11 +207,6 @@ class Reason(Documented):
         "Nodes that the gang needs are not Ready, cordoned or tainted at this moment; it is placed once enough "
         "of them are back.",
         "`kubectl get nodes`; `kubectl uncordon NODE`.",
-    )
-    NODES_UNREADABLE = (
-        "NodesUnreadable",
-        "The operator may not read nodes or foreign pods, so the gang is placed as if Delegated.",
-        "Grant it the ClusterRole of the installation.",
     )
 
     # Placing and starting
@@ -278,10 +263,6 @@ class Reason(Documented):
         "`kubectl logs` of the pod in the message.",
     )
     RESTARTING = "Restarting", "An attempt was closed; the next opens as soon as it may."
-    START_ROLLED_BACK = (
-        "StartRolledBack",
-        "The gang could not start whole; it was given back and is tried elsewhere, at no cost to the budget.",
-    )
     RECORD_LOST = (
         "RecordLost",
         "The attempt's record was deleted by hand. A created gang runs on, judged by its pods' labels.",

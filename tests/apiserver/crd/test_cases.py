@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.crd.cases import Case, load
+from apiserver.crd.case_files import Case, load
 from apiserver.crd.conftest import Kubectl
 
 pytestmark = pytest.mark.apiserver

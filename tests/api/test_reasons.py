@@ -1,0 +1,30 @@
+"""Is every word that the reference explains one that the operator can really say?"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import trainyard
+from trainyard.api.reasons import Cause, ConditionType, Documented, Phase, Reason
+
+PACKAGE = Path(trainyard.__file__).parent
+SPOKEN = {
+    tuple(match)
+    for path in PACKAGE.rglob("*.py")
+    if path.parent.name != "api"
+    for match in re.findall(r"\b(Phase|ConditionType|Cause|Reason)\.([A-Z][A-Z_]+)\b", path.read_text(encoding="utf-8"))
+}
+
+
+@pytest.mark.parametrize("kind", [Phase, ConditionType, Cause, Reason])
+def test_every_word_is_said_somewhere(kind: type[Documented]) -> None:
+    assert [word.name for word in kind if (kind.__name__, word.name) not in SPOKEN] == []
+
+
+def test_a_word_is_its_text_and_knows_its_meaning() -> None:
+    assert Reason("Backoff") is Reason.BACKOFF
+    assert f"{Reason.BACKOFF}" == "Backoff"
+    assert Reason.BACKOFF.meaning
