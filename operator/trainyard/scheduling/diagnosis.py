@@ -41,9 +41,9 @@ class Diagnosis:
                 return self._none_matches(request, at)
             if not self._most(role, suits.matching, whole_node=True):
                 return self._pod_too_large(request, at, role, suits)
-        if self._search.fresh(shape, Room.EMPTY, Nodes.MATCHING) is None:
+        if not self._search.could_hold(shape, Nodes.MATCHING):
             return self._gang_too_large(request, shape)
-        if self._search.fresh(shape, Room.EMPTY, Nodes.HEALTHY) is None:
+        if not self._search.could_hold(shape, Nodes.HEALTHY):
             return self._unhealthy(request, shape, suited)
         return self._full(request, shape, suited)
 

@@ -7,11 +7,11 @@ the answer is "no", and the gang is placed afresh.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from trainyard.model.cluster import GangRequest
-from trainyard.scheduling.packing import Members, Packer
+from trainyard.scheduling.packing import Members, Packer, free_of_ports
 from trainyard.scheduling.placement import Ranks, lay_out
 from trainyard.scheduling.shape import GangShape, RoleShape
 from trainyard.scheduling.topology import Topology
@@ -70,10 +70,11 @@ def _stay(packer: Packer, shape: GangShape, members: Members, request: GangReque
 
 def _remaining(shape: GangShape, members: Members, used: list[set[int]], ports: Ports) -> Members:
     """Nodes that may still take a lost rank of each role."""
-    return tuple(
-        [i for i in nodes if not (part.cap and i in at_home) and ports.get(i, frozenset()).isdisjoint(part.ports)]
-        for part, nodes, at_home in zip(shape.roles, members, used, strict=True)
-    )
+    parts: list[Sequence[int]] = []
+    for part, nodes, at_home in zip(shape.roles, members, used, strict=True):
+        rest = free_of_ports(nodes, part.ports, ports)
+        parts.append([i for i in rest if i not in at_home] if part.cap else rest)
+    return tuple(parts)
 
 
 def _near(topology: Topology, shape: GangShape, kept: Kept) -> Iterator[Members]:

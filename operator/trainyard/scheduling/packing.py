@@ -62,6 +62,14 @@ class Packer:
         slots, view = self.ledger.slots(role.need, role.cap), self.view
         return sum([slots[view[i]] for i in nodes])
 
+    def live(self, shape: GangShape, members: Members) -> Members:
+        """The nodes that have room for at least one pod of the role."""
+        view, parts = self.view, []
+        for role, nodes in zip(shape.roles, members, strict=True):
+            slots = self.ledger.slots(role.need, role.cap)
+            parts.append([i for i in nodes if slots[view[i]]])
+        return tuple(parts)
+
     def gang(self, shape: GangShape, members: Members) -> list[Counts] | None:
         """All roles on their nodes, or nothing."""
         order = sorted(range(len(shape.roles)), key=lambda r: self._hardness(shape.roles[r], members[r], r))

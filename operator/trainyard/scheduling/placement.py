@@ -31,13 +31,23 @@ def lay_out(roles: tuple[RoleRequest, ...], found: list[Counts], kept: Mapping[i
 
 def place(packer: Packer, shape: GangShape, members: Members) -> list[Counts] | None:
     """A place for the whole gang, or none."""
-    if any(packer.room(role, nodes) < role.replicas for role, nodes in zip(shape.roles, members, strict=True)):
+    live = packer.live(shape, members)
+    if any(packer.room(role, nodes) < role.replicas for role, nodes in zip(shape.roles, live, strict=True)):
         return None
-    for group in _groups(packer, shape, members):
+    for group in _groups(packer, shape, live):
         found = packer.gang(shape, group)
         if found is not None:
             return found
     return None
+
+
+def feasible(packer: Packer, shape: GangShape, members: Members) -> bool:
+    """Whether there is a place; for a single role counting is enough, and no best one need be found."""
+    if len(shape.roles) > 1 or shape.one_node:
+        return place(packer, shape, members) is not None
+    if shape.required >= 0:
+        return bool(fitting(packer, shape, members, shape.required))
+    return packer.room(shape.roles[0], members[0]) >= shape.roles[0].replicas
 
 
 def _groups(packer: Packer, shape: GangShape, members: Members) -> Iterator[Members]:
@@ -47,10 +57,10 @@ def _groups(packer: Packer, shape: GangShape, members: Members) -> Iterator[Memb
         yield from _single_nodes(packer, shape, members)
         return
     if shape.required >= 0:
-        yield from fitting_groups(packer, shape, members, shape.required)
+        yield from _fullest_first(packer, shape, members, shape.required)
         return
     for level in range(shape.preferred if shape.preferred >= 0 else depth - 1, -1, -1):
-        yield from fitting_groups(packer, shape, members, level)
+        yield from _fullest_first(packer, shape, members, level)
     yield members
 
 
@@ -64,23 +74,30 @@ def _single_nodes(packer: Packer, shape: GangShape, members: Members) -> Iterato
         yield tuple((i,) for _ in shape.roles)
 
 
-def fitting_groups(packer: Packer, shape: GangShape, members: Members, level: int) -> Iterator[Members]:
-    """Groups of a level that have room for every role taken alone, the fullest first."""
+def fitting(packer: Packer, shape: GangShape, members: Members, level: int) -> set[int]:
+    """Groups of a level that have room for every role taken alone."""
     topology, view = packer.topology, packer.view
     names, groups = topology.group_names[level], topology.groups[level]
     fits: set[int] | None = None
     for role, nodes in zip(shape.roles, members, strict=True):
         slots = packer.ledger.slots(role.need, role.cap)
+        if topology.largest[level] * max(slots, default=0) < role.replicas:
+            return set()
         sums: dict[int, int] = {}
         for i in nodes:
             sums[groups[i]] = sums.get(groups[i], 0) + slots[view[i]]
         room = {g for g, total in sums.items() if total >= role.replicas and names[g]}
         fits = room if fits is None else fits & room
-    if not fits:
-        return
-    parts = [topology.split(nodes, level) for nodes in members]
-    for g in sorted(fits, key=_fullness(packer, shape, members, level, fits)):
-        yield tuple(part[g] for part in parts)
+    return fits or set()
+
+
+def _fullest_first(packer: Packer, shape: GangShape, members: Members, level: int) -> Iterator[Members]:
+    """The groups of a level that may hold the gang, those first that it leaves fullest."""
+    fits = fitting(packer, shape, members, level)
+    if fits:
+        parts = [packer.topology.split(nodes, level) for nodes in members]
+        for g in sorted(fits, key=_fullness(packer, shape, members, level, fits)):
+            yield tuple(part[g] for part in parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from trainyard.scheduling.gates import needs_one_node
 from trainyard.scheduling.keeping import keep
 from trainyard.scheduling.ledger import View
 from trainyard.scheduling.packing import Counts, Members, Packer, free_of_ports
-from trainyard.scheduling.placement import Ranks, fitting_groups, lay_out, place
+from trainyard.scheduling.placement import Ranks, feasible, fitting, lay_out, place
 from trainyard.scheduling.round import Round
 from trainyard.scheduling.shape import GangShape, shape_of
 
@@ -49,6 +49,7 @@ class Search:
         self.round = round_
         self._found: dict[object, list[Counts] | None] = {}
         self._members: dict[object, Members] = {}
+        self._could_hold: dict[tuple[GangShape, Nodes], bool] = {}
         self._useful: dict[GangShape, Marks] = {}
 
     def shape(self, request: GangRequest) -> GangShape:
@@ -95,7 +96,7 @@ class Search:
         ranks = self.kept(request, shape, room, closed)
         if ranks is not None:
             return ranks
-        found = self.fresh(shape, room, Nodes.USABLE, request.avoid, closed)
+        found = self.fresh(shape, room, request.avoid, closed)
         return None if found is None else lay_out(request.roles, found)
 
     def kept(self, request: GangRequest, shape: GangShape, room: Room, closed: Marks = 0) -> Ranks | None:
@@ -105,16 +106,20 @@ class Search:
         members = self.with_ports(shape, self.members(shape, Nodes.USABLE, request.avoid, closed))
         return keep(self.packer(room), shape, members, request)
 
-    def fresh(
-        self, shape: GangShape, room: Room, nodes: Nodes, avoid: frozenset[str] = frozenset(), closed: Marks = 0
-    ) -> list[Counts] | None:
+    def fresh(self, shape: GangShape, room: Room, avoid: frozenset[str], closed: Marks = 0) -> list[Counts] | None:
         """A place for a gang that keeps nothing."""
-        key = (shape, room, nodes, avoid, closed, -1 if room is Room.EMPTY else self.round.ledger.version)
+        key = (shape, room, avoid, closed, self.round.ledger.version)
         if key not in self._found:
-            members = self.members(shape, nodes, avoid, closed)
-            members = members if room is Room.EMPTY else self.with_ports(shape, members)
+            members = self.with_ports(shape, self.members(shape, Nodes.USABLE, avoid, closed))
             self._found[key] = place(self.packer(room), shape, members)
         return self._found[key]
+
+    def could_hold(self, shape: GangShape, nodes: Nodes) -> bool:
+        """Whether the gang would have a place there if nothing else ran."""
+        key = (shape, nodes)
+        if key not in self._could_hold:
+            self._could_hold[key] = feasible(self.packer(Room.EMPTY), shape, self.members(shape, nodes))
+        return self._could_hold[key]
 
     def with_ports(self, shape: GangShape, members: Members) -> Members:
         """The same, without nodes on which one of the ports is taken."""
@@ -128,19 +133,15 @@ class Search:
         return self._useful[shape]
 
     def _useful_nodes(self, shape: GangShape) -> Marks:
-        if self.fresh(shape, Room.EMPTY, Nodes.HEALTHY) is None:
+        if not self.could_hold(shape, Nodes.HEALTHY):
             return 0
-        ledger, view = self.round.ledger, self.round.ledger.empty
-        members = self.members(shape, Nodes.HEALTHY)
-        parts: list[Members] = [members]
+        packer, topology = self.packer(Room.EMPTY), self.round.topology
+        members = packer.live(shape, self.members(shape, Nodes.HEALTHY))
+        nodes = set[int]().union(*members)
         if shape.required >= 0:
-            parts = list(fitting_groups(self.packer(Room.EMPTY), shape, members, shape.required))
-        nodes: set[int] = set()
-        for part in parts:
-            for role, candidates in zip(shape.roles, part, strict=True):
-                slots = ledger.slots(role.need, role.cap)
-                nodes.update(i for i in candidates if slots[view[i]])
-        return marks(nodes, len(self.round.topology.names))
+            groups, fits = topology.groups[shape.required], fitting(packer, shape, members, shape.required)
+            nodes = {i for i in nodes if groups[i] in fits}
+        return marks(nodes, len(topology.names))
 
 
 def _without(nodes: Sequence[int], avoided: set[int]) -> Sequence[int]:

@@ -7,6 +7,7 @@ stands in a group of its own kind at that level: it can be used, but never count
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -37,6 +38,8 @@ class Topology:
         """By level: the group of each node."""
         self.group_names: list[list[str]] = []
         """By level: what each group is called, empty where its nodes lack the label."""
+        self.largest: list[int] = []
+        """By level: the number of nodes of the largest group."""
         for level in range(len(labels)):
             self._number([path[: level + 1] for path, _ in placed])
 
@@ -44,6 +47,7 @@ class Topology:
         numbers: dict[tuple[str | None, ...], int] = {}
         self.groups.append([numbers.setdefault(path, len(numbers)) for path in paths])
         self.group_names.append([path[-1] or "" for path in numbers])
+        self.largest.append(max(Counter(self.groups[-1]).values(), default=0))
 
     def level_of(self, name: str) -> int:
         """Position of a level; -1 for an empty or unknown name."""
