@@ -87,7 +87,7 @@ def test_lists_may_be_repeated_or_joined() -> None:
         (["--topology-levels", "rack=a/b,rack=a/c"], ["names a level or a label twice"]),
         (["--owned-nodes", "pool"], ["write key=value"]),
         (["--owned-nodes", "pool=a b"], ["is not a label that a node can carry"]),
-        (["--inherit-labels", "a b"], ["'a b' is not the name of a label"]),
+        (["--inherit-labels", "a b"], ["'a b' is not a name as labels and resources have"]),
         (["--lease-duration", "5s"], ["leave no room", "as in 2s, 10s, 15s"]),
         (["--worker", "3"], ["--worker", "did you mean --workers?"]),
         (["--api-timeout"], ["expected one argument", "--help"]),
@@ -185,10 +185,12 @@ def test_every_room_gets_what_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
             "hold_time": "1m",
             "backfill_bound": "0",
             "namespaces": "a",
+            "device_backed": "gpu.example.com",
             "workers": "7",
         }
     )
     engine = settings.engine_settings()
     assert (engine.planning.build, engine.planning.settle_seconds, engine.planning.hold_seconds) == ("b7", 120.0, 60.0)
+    assert engine.scheduling.device_backed == frozenset({"gpu.example.com"})
     assert (engine.scheduling.backfill_bound, engine.namespaces, engine.workers) == (0.0, ("a",), 7)
     assert (engine.lease.namespace, engine.lease.identity) == ("home", "operator-1_uid-1")

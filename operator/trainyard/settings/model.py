@@ -133,6 +133,12 @@ class Settings(BaseSettings):
         "By how much smaller jobs may at most delay a waiting one that is ahead of them.",
         unit="seconds",
     )
+    device_backed: LabelKeys = setting(
+        Group.SCHEDULING,
+        (),
+        "Accelerator resources that are served by dynamic allocation and do not show in a node's status: "
+        "their jobs are left to the cluster's scheduler, as with placement Delegated.",
+    )
     hold_time: Span = setting(
         Group.SCHEDULING,
         120.0,
@@ -235,7 +241,10 @@ class Settings(BaseSettings):
     def scheduling_policy(self) -> SchedulingPolicy:
         """What the scheduler needs to know."""
         return SchedulingPolicy(
-            levels=self.topology_levels, owned_nodes=self.owned_nodes, backfill_bound=self.backfill_bound
+            levels=self.topology_levels,
+            owned_nodes=self.owned_nodes,
+            backfill_bound=self.backfill_bound,
+            device_backed=frozenset(self.device_backed),
         )
 
     def engine_settings(self) -> EngineSettings:

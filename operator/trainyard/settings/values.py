@@ -49,11 +49,11 @@ def read_list(value: object) -> tuple[str, ...]:
 
 
 def read_label_keys(value: object) -> tuple[str, ...]:
-    """Names of labels or annotations."""
+    """Names of labels, annotations or resources."""
     keys = read_list(value)
     for key in keys:
         if not _LABEL_KEY.fullmatch(key):
-            raise ValueError(f"{key!r} is not the name of a label or annotation; write team,example.com/cost-centre")
+            raise ValueError(f"{key!r} is not a name as labels and resources have; write team,example.com/cost-centre")
     return keys
 
 
