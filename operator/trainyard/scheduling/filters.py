@@ -8,11 +8,13 @@ resources.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from trainyard.model.views import NodeReady, NodeTerms, NodeView, Requirement, Taint, Toleration
 from trainyard.scheduling.topology import Topology
 
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _REPELS = ("NoSchedule", "NoExecute")
 
 
@@ -52,10 +54,7 @@ def untolerated(taints: tuple[Taint, ...], tolerations: tuple[Toleration, ...]) 
 
 
 def _number(text: str) -> int | None:
-    try:
-        return int(text)
-    except ValueError:
-        return None
+    return int(text) if _WHOLE.fullmatch(text) else None
 
 
 def _compares(operator: str, value: str | None, bounds: tuple[str, ...]) -> bool:
