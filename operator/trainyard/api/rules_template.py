@@ -185,7 +185,8 @@ IDENTITY = (
         id="reserved-folder",
         at=POD,
         cel=_every_container(
-            f"!has(c.volumeMounts) || c.volumeMounts.all(m, !(m.mountPath + '/').startsWith('{RESERVED_FOLDER}/'))"
+            f"!has(c.volumeMounts) || c.volumeMounts.all(m, m.mountPath != '{RESERVED_FOLDER}' && "
+            f"!m.mountPath.startsWith('{RESERVED_FOLDER}/'))"
         ),
         what=f"{RESERVED_FOLDER} is where Trainyard mounts the gang's hosts",
         mend="mount the volume elsewhere",
