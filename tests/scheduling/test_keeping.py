@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduling.builders import NOW, RACK, decide, grant, granted, make_cluster, make_gang, refused
+from scheduling.builders import NOW, RACK, decide, grant, granted, make_cluster, make_gang, node, refused
 
 YARD = make_cluster().racks(2, nodes=4)
 
@@ -37,6 +37,11 @@ def test_required_topology_beats_staying() -> None:
     assert grant(full, gang).nodes == ("b1-r2-n1", "b1-r2-n2", "b1-r2-n3")
     split = make_gang("a", required_level="rack").workers(2).kept("b1-r1-n1", "b1-r2-n1")
     assert len({name[:5] for name in grant(YARD, split).nodes}) == 1
+
+
+def test_kept_node_that_has_lost_its_label_does_not_satisfy_a_required_level() -> None:
+    cluster = make_cluster().nodes(node("bare"), node("racked", rack="r1"))
+    assert grant(cluster, make_gang("a", required_level="rack").workers(1).kept("bare")).nodes == ("racked",)
 
 
 def test_nothing_left_to_keep_is_a_fresh_start() -> None:

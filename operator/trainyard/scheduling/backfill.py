@@ -1,7 +1,7 @@
 """Who may pass a job that waits for room, so that no waiting job is delayed beyond a declared bound.
 
 The rule. A job J that waits for room marks every node that it could use if nothing else ran (its *useful* nodes:
-suitable, healthy, and in a group that would hold the whole gang). A job behind J may start in one of two ways only:
+suitable, healthy, and in a domain that would hold the whole gang). A job behind J may start in one of two ways only:
 
 1. it takes none of J's useful nodes, or
 2. it is sure to end in time: now + its activeDeadlineSeconds <= J's creation + the bound.

@@ -139,7 +139,7 @@ class Diagnosis:
         return ", ".join(parts)
 
     def _best(self, request: GangRequest, shape: GangShape, room: Room, nodes: Nodes) -> tuple[str, str]:
-        """How much of the scarcest role fits in the best group there is: (`14 of 16 pods`, `the best rack, r2,`)."""
+        """How much of the scarcest role fits in the best domain there is: (`14 of 16 pods`, `the best rack, r2,`)."""
         members = self._search.members(shape, nodes, request.avoid)
         members = members if room is Room.EMPTY else self._search.with_ports(shape, members)
         view, ledger, topology = self._search.view(room), self._search.round.ledger, self._search.round.topology
@@ -148,11 +148,11 @@ class Diagnosis:
             slots = ledger.slots(role.need, role.cap)
             name, most = "", 0
             if shape.one_node or shape.required >= 0:
-                label = topology.names if shape.one_node else topology.group_names[shape.required]
+                label = topology.names if shape.one_node else topology.domain_names[shape.required]
                 sums: dict[int, int] = {}
                 for i in candidates:
-                    group = i if shape.one_node else topology.groups[shape.required][i]
-                    sums[group] = sums.get(group, 0) + (slots[view[i]] if label[group] else 0)
+                    domain = i if shape.one_node else topology.domains[shape.required][i]
+                    sums[domain] = sums.get(domain, 0) + (slots[view[i]] if label[domain] else 0)
                 top = min(sums, key=lambda g: (-sums[g], g), default=None)
                 name, most = ("", 0) if top is None else (label[top], sums[top])
             else:

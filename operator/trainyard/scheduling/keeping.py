@@ -34,8 +34,8 @@ def keep(packer: Packer, shape: GangShape, members: Members, request: GangReques
     kept = _stay(packer, shape, members, request)
     if not kept.ranks:
         return None
-    for group in _near(packer.topology, shape, kept):
-        found = packer.gang(kept.rest, group)
+    for domain in _near(packer.topology, shape, kept):
+        found = packer.gang(kept.rest, domain)
         if found is not None:
             return lay_out(request.roles, found, kept.ranks)
     return None
@@ -78,17 +78,24 @@ def _remaining(shape: GangShape, members: Members, used: list[set[int]], ports: 
 
 
 def _near(topology: Topology, shape: GangShape, kept: Kept) -> Iterator[Members]:
-    """Nodes for the lost ranks: the narrowest group around the kept ones first, never wider than is required."""
+    """Nodes for the lost ranks: the narrowest domain around the kept ones first, never wider than is required."""
     homes = set(kept.ranks.values())
-    if shape.one_node and len(homes) > 1:
+    if shape.required >= 0 and not _shared(topology, shape.required, homes):
         return
     if shape.one_node:
-        yield tuple([i for i in nodes if i in homes] for nodes in kept.members)
+        if len(homes) == 1:
+            yield tuple([i for i in nodes if i in homes] for nodes in kept.members)
         return
     for level in range(len(topology.levels) - 1, max(shape.required, 0) - 1, -1):
-        groups = topology.groups[level]
-        around = {groups[i] for i in homes}
-        if len(around) == 1 and topology.group_names[level][next(iter(around))]:
-            yield tuple([i for i in nodes if groups[i] in around] for nodes in kept.members)
+        if _shared(topology, level, homes):
+            domains = topology.domains[level]
+            own = domains[next(iter(homes))]
+            yield tuple([i for i in nodes if domains[i] == own] for nodes in kept.members)
     if shape.required < 0:
         yield kept.members
+
+
+def _shared(topology: Topology, level: int, homes: set[int]) -> bool:
+    """They all stand in one domain of that level."""
+    around = {topology.domains[level][i] for i in homes}
+    return len(around) == 1 and bool(topology.domain_names[level][around.pop()])

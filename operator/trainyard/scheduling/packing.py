@@ -1,4 +1,4 @@
-"""Fit a gang into given nodes: on the fewest groups at every level, and within them on the fewest nodes.
+"""Fit a gang into given nodes: on the fewest domains at every level, and within them on the fewest nodes.
 
 One rule serves racks and nodes alike (`choose`): where one of them holds all that is left, take the one that the rest
 leaves fullest; else take the roomiest whole and go on. For one role this finds a fit whenever there is one, since
@@ -103,14 +103,14 @@ class Packer:
         slots, weights, view = self.ledger.slots(role.need, role.cap), self.ledger.weights(role.column), self.view
         if level >= len(self.topology.levels):
             return dict(choose(((slots[view[i]], weights[view[i]], i) for i in nodes), count))
-        groups = self.topology.split(nodes, level)
-        if len(groups) in (1, len(nodes)):
-            return self.role(role, nodes, level + 1 if len(groups) == 1 else len(self.topology.levels), count)
+        domains = self.topology.split(nodes, level)
+        if len(domains) in (1, len(nodes)):
+            return self.role(role, nodes, level + 1 if len(domains) == 1 else len(self.topology.levels), count)
         units = [
-            (sum([slots[view[i]] for i in group]), sum([weights[view[i]] for i in group]), g)
-            for g, group in groups.items()
+            (sum([slots[view[i]] for i in domain]), sum([weights[view[i]] for i in domain]), d)
+            for d, domain in domains.items()
         ]
         found: Counts = {}
-        for g, share in choose(units, count):
-            found |= self.role(role, groups[g], level + 1, share)
+        for d, share in choose(units, count):
+            found |= self.role(role, domains[d], level + 1, share)
         return found

@@ -1,6 +1,6 @@
-"""Where a gang goes: which group of nodes, which nodes in it, which rank on which node.
+"""Where a gang goes: which domain, which nodes in it, which rank on which node.
 
-A fresh gang goes into the group that it leaves fullest, at the level it asks for: exactly there if the level is
+A fresh gang goes into the domain that it leaves fullest, at the level it asks for: exactly there if the level is
 required, there first and then wider if it is preferred, and at the narrowest level that holds it if it asks for none.
 Judges room alone: order, quotas and claims are decided before; what an earlier attempt leaves behind is `keeping`'s
 part.
@@ -34,8 +34,8 @@ def place(packer: Packer, shape: GangShape, members: Members) -> list[Counts] | 
     live = packer.live(shape, members)
     if any(packer.room(role, nodes) < role.replicas for role, nodes in zip(shape.roles, live, strict=True)):
         return None
-    for group in _groups(packer, shape, live):
-        found = packer.gang(shape, group)
+    for domain in _domains(packer, shape, live):
+        found = packer.gang(shape, domain)
         if found is not None:
             return found
     return None
@@ -50,8 +50,8 @@ def feasible(packer: Packer, shape: GangShape, members: Members) -> bool:
     return packer.room(shape.roles[0], members[0]) >= shape.roles[0].replicas
 
 
-def _groups(packer: Packer, shape: GangShape, members: Members) -> Iterator[Members]:
-    """The groups to try, best first."""
+def _domains(packer: Packer, shape: GangShape, members: Members) -> Iterator[Members]:
+    """The domains to try, best first."""
     depth = len(packer.topology.levels)
     if shape.one_node:
         yield from _single_nodes(packer, shape, members)
@@ -67,17 +67,17 @@ def _groups(packer: Packer, shape: GangShape, members: Members) -> Iterator[Memb
 def _single_nodes(packer: Packer, shape: GangShape, members: Members) -> Iterator[Members]:
     common = set(members[0]).intersection(*members[1:])
     if shape.required >= 0:
-        named, groups = packer.topology.group_names[shape.required], packer.topology.groups[shape.required]
-        common = {i for i in common if named[groups[i]]}
+        named, domains = packer.topology.domain_names[shape.required], packer.topology.domains[shape.required]
+        common = {i for i in common if named[domains[i]]}
     weights = packer.ledger.weights(shape.roles[0].column)
     for i in sorted(common, key=lambda i: (weights[packer.view[i]], i)):
         yield tuple((i,) for _ in shape.roles)
 
 
 def fitting(packer: Packer, shape: GangShape, members: Members, level: int) -> set[int]:
-    """Groups of a level that have room for every role taken alone."""
+    """Domains of a level that have room for every role taken alone."""
     topology, view = packer.topology, packer.view
-    names, groups = topology.group_names[level], topology.groups[level]
+    names, domains = topology.domain_names[level], topology.domains[level]
     fits: set[int] | None = None
     for role, nodes in zip(shape.roles, members, strict=True):
         slots = packer.ledger.slots(role.need, role.cap)
@@ -85,30 +85,30 @@ def fitting(packer: Packer, shape: GangShape, members: Members, level: int) -> s
             return set()
         sums: dict[int, int] = {}
         for i in nodes:
-            sums[groups[i]] = sums.get(groups[i], 0) + slots[view[i]]
-        room = {g for g, total in sums.items() if total >= role.replicas and names[g]}
+            sums[domains[i]] = sums.get(domains[i], 0) + slots[view[i]]
+        room = {d for d, total in sums.items() if total >= role.replicas and names[d]}
         fits = room if fits is None else fits & room
     return fits or set()
 
 
 def _fullest_first(packer: Packer, shape: GangShape, members: Members, level: int) -> Iterator[Members]:
-    """The groups of a level that may hold the gang, those first that it leaves fullest."""
+    """The domains of a level that may hold the gang, those first that it leaves fullest."""
     fits = fitting(packer, shape, members, level)
     if fits:
         parts = [packer.topology.split(nodes, level) for nodes in members]
-        for g in sorted(fits, key=_fullness(packer, shape, members, level, fits)):
-            yield tuple(part[g] for part in parts)
+        for d in sorted(fits, key=_fullness(packer, shape, members, level, fits)):
+            yield tuple(part[d] for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
 class _Fullness:
-    """Sort key: what stays free in the group, then in the wider groups around it, then the fixed order."""
+    """Sort key: what stays free in the domain, then in the wider domains around it, then the fixed order."""
 
     sums: tuple[dict[int, int], ...]
     around: dict[int, tuple[int, ...]]
 
-    def __call__(self, group: int) -> tuple[int, ...]:
-        return (*(s[g] for s, g in zip(self.sums, self.around[group], strict=True)), group)
+    def __call__(self, domain: int) -> tuple[int, ...]:
+        return (*(s[d] for s, d in zip(self.sums, self.around[domain], strict=True)), domain)
 
 
 def _fullness(packer: Packer, shape: GangShape, members: Members, level: int, fits: set[int]) -> _Fullness:
@@ -118,10 +118,10 @@ def _fullness(packer: Packer, shape: GangShape, members: Members, level: int, fi
     sums: list[dict[int, int]] = []
     for at in levels:
         total: dict[int, int] = {}
-        groups = topology.groups[at]
+        domains = topology.domains[at]
         for i in members[0]:
-            total[groups[i]] = total.get(groups[i], 0) + weights[view[i]]
+            total[domains[i]] = total.get(domains[i], 0) + weights[view[i]]
         sums.append(total)
-    own = topology.groups[level]
-    around = {own[i]: tuple(topology.groups[at][i] for at in levels) for i in members[0] if own[i] in fits}
+    own = topology.domains[level]
+    around = {own[i]: tuple(topology.domains[at][i] for at in levels) for i in members[0] if own[i] in fits}
     return _Fullness(tuple(sums), around)

@@ -139,8 +139,8 @@ class Search:
         members = packer.live(shape, self.members(shape, Nodes.HEALTHY))
         nodes = set[int]().union(*members)
         if shape.required >= 0:
-            groups, fits = topology.groups[shape.required], fitting(packer, shape, members, shape.required)
-            nodes = {i for i in nodes if groups[i] in fits}
+            domains, fits = topology.domains[shape.required], fitting(packer, shape, members, shape.required)
+            nodes = {i for i in nodes if domains[i] in fits}
         return marks(nodes, len(topology.names))
 
 

@@ -29,7 +29,7 @@ class RoleShape:
 class GangShape:
     roles: tuple[RoleShape, ...]
     required: int = -1
-    """Level within one group of which the whole gang must stand; -1: none."""
+    """Level within one domain of which the whole gang must stand; -1: none."""
     preferred: int = -1
     one_node: bool = False
     """All pods on one node: their claim can be mounted on one only."""

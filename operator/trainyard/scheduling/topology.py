@@ -1,7 +1,7 @@
-"""Where the nodes stand: one fixed order of all nodes (block, rack, host), and the group of each node at every level.
+"""Where the nodes stand: one fixed order of all nodes (block, rack, host), and the domain of each node at every level.
 
-A group is known by its whole path, so two racks named `r1` in different blocks stay two. A node without a level's label
-stands in a group of its own kind at that level: it can be used, but never counts as "one rack". Decides nothing.
+A domain is known by its whole path, so two racks named `r1` in different blocks stay two. Nodes without a level's label
+share a nameless one at that level: they can be used, but never count as "one rack". Decides nothing.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def natural(text: str) -> tuple[str | int, ...]:
 
 
 class Topology:
-    """The nodes in the order in which ranks are laid out, and their groups by level (0 is the widest)."""
+    """The nodes in the order in which ranks are laid out, and their domains by level (0 is the widest)."""
 
     def __init__(self, nodes: Mapping[str, NodeView], levels: Sequence[tuple[str, str]]) -> None:
-        """Sort the nodes once and number their groups."""
+        """Sort the nodes once and number their domains."""
         labels = [label for _, label in levels]
         placed = [(tuple(n.labels.get(label) for label in labels), name) for name, n in nodes.items()]
         placed.sort(key=lambda p: (tuple((v is None, natural(v or "")) for v in p[0]), natural(p[1]), p[1]))
@@ -34,20 +34,20 @@ class Topology:
         self.nodes: tuple[NodeView, ...] = tuple(nodes[name] for name in self.names)
         self.index: dict[str, int] = {name: i for i, name in enumerate(self.names)}
         self.levels: tuple[str, ...] = tuple(name for name, _ in levels)
-        self.groups: list[list[int]] = []
-        """By level: the group of each node."""
-        self.group_names: list[list[str]] = []
-        """By level: what each group is called, empty where its nodes lack the label."""
+        self.domains: list[list[int]] = []
+        """By level: the domain of each node."""
+        self.domain_names: list[list[str]] = []
+        """By level: what each domain is called, empty where its nodes lack the label."""
         self.largest: list[int] = []
-        """By level: the number of nodes of the largest group."""
+        """By level: the number of nodes of the largest domain."""
         for level in range(len(labels)):
             self._number([path[: level + 1] for path, _ in placed])
 
     def _number(self, paths: list[tuple[str | None, ...]]) -> None:
         numbers: dict[tuple[str | None, ...], int] = {}
-        self.groups.append([numbers.setdefault(path, len(numbers)) for path in paths])
-        self.group_names.append([path[-1] or "" for path in numbers])
-        self.largest.append(max(Counter(self.groups[-1]).values(), default=0))
+        self.domains.append([numbers.setdefault(path, len(numbers)) for path in paths])
+        self.domain_names.append([path[-1] or "" for path in numbers])
+        self.largest.append(max(Counter(self.domains[-1]).values(), default=0))
 
     def level_of(self, name: str) -> int:
         """Position of a level; -1 for an empty or unknown name."""
@@ -55,16 +55,16 @@ class Topology:
 
     def carried(self) -> tuple[str, ...]:
         """Levels for which at least one node has a label."""
-        return tuple(name for name, groups in zip(self.levels, self.group_names, strict=True) if any(groups))
+        return tuple(name for name, domains in zip(self.levels, self.domain_names, strict=True) if any(domains))
 
     def split(self, nodes: Sequence[int], level: int) -> dict[int, list[int]]:
-        """Nodes by their group at a level, in order."""
-        groups = self.groups[level]
+        """Nodes by their domain at a level, in order."""
+        domains = self.domains[level]
         out: dict[int, list[int]] = {}
         for i in nodes:
-            g = groups[i]
-            if g in out:
-                out[g].append(i)
+            d = domains[i]
+            if d in out:
+                out[d].append(i)
             else:
-                out[g] = [i]
+                out[d] = [i]
         return out
