@@ -119,6 +119,13 @@ def test_libraries_are_quiet_unless_asked(stream: io.StringIO) -> None:
     assert lines(stream)[0]["message"] == "Handler 'x' succeeded."
 
 
+def test_troubles_of_kopf_are_no_errors_of_ours(stream: io.StringIO) -> None:
+    configure_logs(as_json=True, level="info", stream=stream)
+    logging.getLogger("kopf._cogs.clients.watching").error("Request attempt #1 failed; will retry")
+    logging.getLogger("trainyard.kube").error("a real one")
+    assert [line["level"] for line in lines(stream)] == ["warning", "error"]
+
+
 def test_console_lines_are_for_people(stream: io.StringIO) -> None:
     configure_logs(as_json=False, level="warning", stream=stream)
     structlog.get_logger("a").info("below the level")

@@ -111,9 +111,17 @@ def _final_processors(as_json: bool) -> list[Processor]:
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.EventRenamer("message"),
         blot_secrets,
+        _only_hints,
         _in_order,
         renderer,
     ]
+
+
+def _only_hints(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """kopf's troubles are no errors of the operator, which misses nothing without it: they must wake nobody."""
+    if str(event.get("logger", "")).startswith("kopf") and event.get("level") in ("error", "critical"):
+        event["level"] = "warning"
+    return event
 
 
 def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
