@@ -25,6 +25,9 @@ def installed(world: World) -> list[dict[str, Any]]:
     documents = list(yaml.safe_load_all((ROOT / "manifests/install.yaml").read_text(encoding="utf-8")))
     wanted = [d for d in documents if d["kind"] not in ("Deployment", "CustomResourceDefinition")]
     world.cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(wanted))
+    world.cluster.kubectl(
+        "-n", HOME, "delete", "lease", "trainyard-operator", "--ignore-not-found"
+    )  # of an earlier run
     return documents
 
 
@@ -78,7 +81,7 @@ async def fail_once(world: World, name: str, attempt: int) -> None:
 
 
 async def live_whole_lives(world: World) -> None:
-    """Started, failed twice, suspended, resumed, finished, deleted by its time to live; and one that waits for a claim."""
+    """Started, failed twice, suspended, resumed, finished, deleted by its time to live; another waits on its claim."""
     claim = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
     await world.apply(job("claims", checkpoint={"volume": {"claimTemplate": claim}}))
     await world.apply(job("lives", role(replicas=2, gpus=8), ttlSecondsAfterFinished=1))
