@@ -1,0 +1,56 @@
+"""How a decision or a change is told: the one status write of a pass, and the Kubernetes events that go with it."""
+
+from __future__ import annotations
+
+from trainyard.api.reasons import ConditionType, Reason
+from trainyard.model.cluster import GangRequest
+from trainyard.model.plan import EventNote, Plan, Step, WriteStatus
+from trainyard.model.status import JobStatus
+from trainyard.planning.situation import Situation
+from trainyard.planning.summary import Waiting, summarize
+
+COUNTS_SETTLE_SECONDS = 1.0
+"""A status that differs only in its counts is written no more often than this."""
+
+
+def commit(now: Situation, base: JobStatus, why: str, *events: EventNote, live_check: bool = False) -> Plan:
+    """A durable decision: this status write, and nothing before what it brings back is planned again."""
+    dead = now.dead_names if live_check else ()
+    write = WriteStatus(summarize(now, base), why, require_no_live_pods=live_check, dead=dead)
+    return Plan((write,), events=events)
+
+
+def report(
+    now: Situation, steps: tuple[Step, ...], waiting: Waiting | None = None, request: GangRequest | None = None
+) -> Plan:
+    """The effects, and the summary where it is no longer true."""
+    status = summarize(now, now.status, waiting)
+    if status == now.status:
+        return Plan(steps, request)
+    if _only_counts(now.status, status) and not now.note.lasted("counts", COUNTS_SETTLE_SECONDS):
+        return Plan(steps, request)
+    events = _events(now.status, status)
+    return Plan((*steps, WriteStatus(status, _headline(status))), request, events=events)
+
+
+def _only_counts(old: JobStatus, new: JobStatus) -> bool:
+    """Nothing but numbers moved: no phase, no reason, no condition's status, nothing remembered."""
+    same_words = [(c.type, c.status, c.reason) for c in old.conditions] == [
+        (c.type, c.status, c.reason) for c in new.conditions
+    ]
+    remembered = [r.completed for r in old.roles] == [r.completed for r in new.roles]
+    return same_words and remembered and (old.phase, old.reason) == (new.phase, new.reason)
+
+
+def _headline(status: JobStatus) -> str:
+    return f"{status.phase.value}, {status.reason.value if status.reason else ''}, ready {status.ready}"
+
+
+def _events(old: JobStatus, new: JobStatus) -> tuple[EventNote, ...]:
+    """One event where phase or reason moved."""
+    if (old.phase, old.reason) == (new.phase, new.reason) or new.reason is None:
+        return ()
+    placed, running = new.condition(ConditionType.PLACED), new.condition(ConditionType.RUNNING)
+    shown = running if new.open else placed
+    quiet = new.reason in (Reason.WAITING_TO_BE_SCHEDULED, Reason.GANG_STARTING)
+    return () if quiet or shown is None else (EventNote("Normal", new.reason, shown.message),)
