@@ -13,7 +13,8 @@ from yardlib.profiles import PROFILES
 from yardlib.progress import say, step
 from yardlib.topology import LABEL_BLOCK, LABEL_RACK, RDMA_PER_NODE, RESOURCE_GPU, RESOURCE_RDMA, fake_place
 
-KWOK_ANNOTATION = "kwok.x-k8s.io/node"
+FAKE = "kwok.x-k8s.io/node"  # annotation and taint, as KWOK users know them
+ALIVE_LABEL = "kwok.trainyard.dev/alive"
 NODES = "/api/v1/nodes"
 NOT_READY = "node.kubernetes.io/not-ready"
 READY_SECONDS = 180.0
@@ -30,18 +31,19 @@ def node(index: int, *, gpus: int, tainted: bool) -> Json:
     resources = {"cpu": "96", "memory": "1Ti", "ephemeral-storage": "1Ti", "pods": "110"}
     if gpus:
         resources |= {RESOURCE_GPU: str(gpus), RESOURCE_RDMA: str(RDMA_PER_NODE)}
-    taint = {"key": KWOK_ANNOTATION, "value": "fake", "effect": "NoSchedule"}
+    taint = {"key": FAKE, "value": "fake", "effect": "NoSchedule"}
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
             "name": name,
-            "annotations": {KWOK_ANNOTATION: "fake"},
+            "annotations": {FAKE: "fake"},
             "labels": {
                 "kubernetes.io/hostname": name,
                 "kubernetes.io/os": "linux",
                 "kubernetes.io/arch": "amd64",
                 "type": "kwok",
+                ALIVE_LABEL: "true",
                 LABEL_BLOCK: place.block,
                 LABEL_RACK: place.rack,
             },
@@ -61,7 +63,7 @@ def kwok(cluster: Cluster) -> Program:
             f"--kubeconfig={cluster.admin_kubeconfig}",
             f"--config={CLUSTER_SOURCES / 'kwok' / 'stages.yaml'}",
             "--manage-all-nodes=false",
-            f"--manage-nodes-with-annotation-selector={KWOK_ANNOTATION}=fake",
+            f"--manage-nodes-with-label-selector={ALIVE_LABEL}=true",
             f"--node-lease-duration-seconds={lease}",
             f"--node-ip={cluster.addresses.loopback}",
             "--cidr=10.64.0.1/10",
@@ -118,3 +120,13 @@ def _untaint(api: Api, cluster: Cluster) -> None:
     with ThreadPoolExecutor(16) as pool:
         for _ in pool.map(lambda name: api.patch(f"{NODES}/{name}", {"spec": {"taints": taints or None}}), fresh):
             pass
+
+
+def is_fake(name: str) -> bool:
+    """True for the names that fake nodes have."""
+    return name.startswith("fake-")
+
+
+def set_alive(cluster: Cluster, name: str, alive: bool) -> None:
+    """Stops or resumes the kubelet that KWOK plays for one node: no heartbeat, no pod started, ended or removed."""
+    cluster.api().patch(f"{NODES}/{name}", {"metadata": {"labels": {ALIVE_LABEL: "true" if alive else "false"}}})

@@ -1,0 +1,228 @@
+"""The images that clusters need, made on this machine from Debian packages and our own sources; no registry.
+
+A recipe names its layers; a layer is built once for its input and kept. Changing the operator's sources therefore
+rebuilds one small layer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from yardlib import archive, toolchain
+from yardlib.archive import Config, Entry
+from yardlib.errors import YardError
+from yardlib.paths import CLUSTER_SOURCES, REPOSITORY, cache_root, runtime_root
+from yardlib.progress import step
+from yardlib.shell import run
+from yardlib.slots import locked
+
+BUSYBOX = Path("/usr/bin/busybox")
+SUITE = "trixie"
+PYTHON = "3.13"  # Debian trixie's
+NOBODY = "65532"
+OPERATOR_SOURCES = REPOSITORY / "operator"
+OPERATOR_LOCK = REPOSITORY / "requirements" / "operator.txt"
+# Documentation, translations and headers are half of what packages bring and nothing a container reads.
+UNREAD = (
+    "/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/include/*", "*.a",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer: what its content depends on, and how to write it."""
+
+    name: str
+    inputs: Callable[[], bytes]
+    write: Callable[[Path], None]
+    expect: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image: its short name for the command line, its reference for manifests."""
+
+    name: str
+    reference: str
+    layers: tuple[Layer, ...]
+    config: Config
+
+
+def layers_folder() -> Path:
+    """Where layers and archives are kept."""
+    return cache_root() / "images"
+
+
+def build(image: Image) -> Path:
+    """The image's archive, made if need be; older ones of the same image are removed."""
+    with locked(runtime_root() / "images.lock"):
+        layers = [_layer(layer) for layer in image.layers]
+        description = f"{image.reference}\n{image.config}\n" + "\n".join(map(archive.digest, layers))
+        out = layers_folder() / f"{image.name}-{_short(description.encode())}.image.tar"
+        if not out.exists():
+            for old in layers_folder().glob(f"{image.name}-*.image.tar*"):
+                old.unlink()
+            archive.write_archive(out, image.reference, layers, image.config)
+        return out
+
+
+def _layer(layer: Layer) -> Path:
+    out = layers_folder() / f"{layer.name}-{_short(layer.inputs())}.layer.tar"
+    if out.exists():
+        return out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    fresh = out.with_suffix(".new")
+    with step(f"building image layer {layer.name}", layer.expect):
+        layer.write(fresh)
+    for old in layers_folder().glob(f"{layer.name}-*.layer.tar*"):
+        if old != fresh:
+            old.unlink()
+    fresh.replace(out)
+    return out
+
+
+def _short(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _write_busybox(out: Path) -> None:
+    toolchain.require({str(BUSYBOX): "busybox-static"})
+    applets = run([str(BUSYBOX), "--list"]).split()
+    folders = [Entry(name, folder=True, mode=0o755) for name in ("bin", "etc", "root", "usr", "usr/bin", "var")]
+    archive.write_layer(
+        out,
+        [
+            *folders,
+            Entry("tmp", folder=True, mode=0o1777),
+            Entry("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
+            Entry("etc/group", b"root:x:0:\nnogroup:x:65534:\n"),
+            Entry("bin/busybox", BUSYBOX.read_bytes(), mode=0o755),
+            *(Entry(f"bin/{name}", link="/bin/busybox") for name in applets if name != "busybox"),
+        ],
+    )
+
+
+def _busybox_inputs() -> bytes:
+    toolchain.require({str(BUSYBOX): "busybox-static"})
+    return b"1" + BUSYBOX.read_bytes()
+
+
+def _debian(*packages: str) -> Callable[[Path], None]:
+    """A root file system of Debian packages."""
+
+    def write(out: Path) -> None:
+        toolchain.require_root("building an image from Debian packages")
+        toolchain.require(toolchain.FOR_IMAGES)
+        excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in UNREAD]
+        run(
+            [
+                "mmdebstrap", "--variant=minbase", "--format=tar", f"--include={','.join(packages)}", *excluded,
+                SUITE, str(out),
+            ],
+            hint="the packages come from deb.debian.org: is it reachable?",
+        )  # fmt: skip
+
+    return write
+
+
+def _debian_inputs(*packages: str) -> Callable[[], bytes]:
+    return lambda: "\n".join([SUITE, *packages, *UNREAD]).encode()
+
+
+def _write_torch_fix(out: Path) -> None:
+    fix = CLUSTER_SOURCES / "torch" / "trainyard_torch_store.py"
+    folder = "usr/lib/python3/dist-packages"
+    archive.write_layer(
+        out,
+        [
+            Entry(f"{folder}/{fix.name}", fix.read_bytes()),
+            Entry(f"{folder}/trainyard_torch_store.pth", b"import trainyard_torch_store\n"),
+        ],
+    )
+
+
+def _write_dependencies(out: Path) -> None:
+    """The locked wheels for the image's Python, whichever Python runs us; hashes are checked by pip."""
+    scratch = out.with_suffix(".scratch")
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(archive.architecture(), archive.architecture())
+    platforms = [f"--platform={tag}_{machine}" for tag in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
+    try:
+        run(
+            [
+                sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps", "--require-hashes",
+                "--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHON}", *platforms,
+                "--target", str(scratch), "-r", str(OPERATOR_LOCK),
+            ],
+            hint="the wheels come from PyPI: is it reachable?",
+        )  # fmt: skip
+        archive.write_layer(
+            out, [Entry("app", folder=True, mode=0o755), *archive.folder_entries(scratch, "app/dependencies")]
+        )
+    finally:
+        archive.discard(scratch)
+
+
+def _write_operator(out: Path) -> None:
+    package = OPERATOR_SOURCES / "trainyard"
+    archive.write_layer(out, archive.folder_entries(package, "app/operator/trainyard"))
+
+
+def _operator_inputs() -> bytes:
+    entries = archive.folder_entries(OPERATOR_SOURCES / "trainyard", "")
+    return b"\0".join(part for entry in entries for part in (entry.path.encode(), entry.content))
+
+
+_BUSYBOX_LAYER = Layer("busybox", _busybox_inputs, _write_busybox)
+PAUSE = Image(
+    "pause", "trainyard.dev/pause:1", (_BUSYBOX_LAYER,), Config(command=("/bin/sleep", "2147483647"))
+)
+BUSYBOX_IMAGE = Image("busybox", "trainyard.dev/busybox:1", (_BUSYBOX_LAYER,), Config(command=("/bin/sh",)))
+TORCH = Image(
+    "torch",
+    "trainyard.dev/torch:2.6",
+    (
+        Layer("torch", _debian_inputs("python3-torch"), _debian("python3-torch"), "2 min, once"),
+        Layer("torch-fix", (CLUSTER_SOURCES / "torch" / "trainyard_torch_store.py").read_bytes, _write_torch_fix),
+    ),
+    Config(command=("/usr/bin/python3",), environment=("PYTHONUNBUFFERED=1",)),
+)
+OPERATOR = Image(
+    "operator",
+    "trainyard.dev/operator:dev",
+    (
+        Layer("python", _debian_inputs("python3", "ca-certificates"), _debian("python3", "ca-certificates"), "40 s, once"),
+        Layer("dependencies", lambda: PYTHON.encode() + OPERATOR_LOCK.read_bytes(), _write_dependencies, "20 s"),
+        Layer("operator", _operator_inputs, _write_operator),
+    ),
+    Config(
+        entrypoint=("/usr/bin/python3", "-m", "trainyard"),
+        environment=("PYTHONPATH=/app/operator:/app/dependencies", "PYTHONUNBUFFERED=1", "HOME=/tmp"),
+        user=f"{NOBODY}:{NOBODY}",
+        directory="/app",
+    ),
+)
+BASE = (PAUSE, BUSYBOX_IMAGE)
+BY_NAME = {image.name: image for image in (PAUSE, BUSYBOX_IMAGE, TORCH, OPERATOR)}
+
+
+def by_name(name: str) -> Image:
+    """The image of that short name."""
+    if name not in BY_NAME:
+        raise YardError(f"there is no image '{name}'", f"known: {', '.join(BY_NAME)}; or give a docker-archive's path")
+    return BY_NAME[name]
+
+
+def reference_of(tar: Path) -> str:
+    """The first reference in a docker-archive that somebody else made."""
+    try:
+        listing = subprocess.run(["tar", "-xOf", str(tar), "manifest.json"], capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as broken:
+        raise YardError(f"{tar} is no docker-archive", "make one with `docker save`") from broken
+    import json
+
+    return str(json.loads(listing)[0]["RepoTags"][0])
