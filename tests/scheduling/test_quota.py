@@ -92,3 +92,9 @@ def test_job_that_waits_for_room_keeps_its_share_of_the_quota() -> None:
     assert granted(decide(roomy, *waiting_and_small())) == []
     ample = YARD.used("b1-r1-n1", gpus=8).nodes(node("cpu", gpus=0)).quota("q", {"pods": 10})
     assert granted(decide(ample, *waiting_and_small())) == ["small"]
+
+
+def test_pods_are_counted_once_even_where_a_request_names_them() -> None:
+    gang = make_gang("a").workers(4).roles_having(resources=(("cpu", 4000), (GPU, 8), ("pods", 1)))
+    assert len(grant(YARD.quota("q", {"pods": 4}), gang).nodes) == 4
+    assert refusal(YARD.quota("q", {"pods": 3}), gang).reason is Reason.QUOTA_EXCEEDED
