@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from trainyard.kube.lease import LeaseSettings
+from trainyard.launch import LaunchSettings
 from trainyard.model.cluster import SchedulingPolicy
 from trainyard.model.plan import PlanningPolicy
 
@@ -32,3 +33,12 @@ class EngineSettings:
     inherited_labels: tuple[str, ...] = ()
     """Labels of the job that its children carry too."""
     inherited_annotations: tuple[str, ...] = ()
+    host_ports: tuple[int, int] = LaunchSettings().host_ports
+    """First and last port derived for pods in their node's network."""
+
+    @property
+    def launch(self) -> LaunchSettings:
+        """What manifests depend on."""
+        return LaunchSettings(
+            self.inherited_labels, self.inherited_annotations, self.scheduling.levels, self.host_ports
+        )

@@ -5,6 +5,7 @@ Kinds that an installation may keep from the operator are not required: without 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from trainyard.api.constants import LABEL_JOB
@@ -24,6 +25,7 @@ from trainyard.kube.resources import (
     SERVICES,
     STORAGE_CLASSES,
     TRAINING_JOBS,
+    Resource,
 )
 from trainyard.model import translate
 from trainyard.model.views import ClaimView, JobView, Key
@@ -33,22 +35,21 @@ def build_informers(client: Client, store: Store, namespaces: tuple[str, ...]) -
     """In the order in which they should be filled: storage classes tell how claims are to be read."""
     scope = namespaces or None
     late: set[str] = set()
+    return [
+        *_of_the_cluster(client, store, late),
+        *_of_jobs(client, store, scope),
+        *_around(client, store, scope, late),
+    ]
+
+
+def _of_jobs(client: Client, store: Store, scope: tuple[str, ...] | None) -> list[Informer[Any]]:
+    """Jobs, pods, and the other children that carry our label."""
 
     def read_job(raw: Object) -> JobView:
         meta = raw["metadata"]
         return translate.job_view(raw, store.jobs.get(Key(meta["namespace"], meta["name"])))
 
-    def read_claim(raw: Object) -> ClaimView:
-        return translate.claim_view(raw, frozenset(late))
-
     return [
-        Informer(
-            client,
-            STORAGE_CLASSES,
-            translate=sinks.read_named(translate.binds_late),
-            sink=sinks.late_class_sink(late),
-            required=False,
-        ),
         Informer(client, TRAINING_JOBS, translate=read_job, sink=sinks.job_sink(store), namespaces=scope),
         Informer(client, PODS, translate=translate.pod_view, sink=sinks.pod_sink(store), namespaces=scope),
         Informer(
@@ -68,12 +69,18 @@ def build_informers(client: Client, store: Store, namespaces: tuple[str, ...]) -
             labels=LABEL_JOB,
             metadata_only=True,
         ),
+    ]
+
+
+def _around(client: Client, store: Store, scope: tuple[str, ...] | None, late: set[str]) -> list[Informer[Any]]:
+    """What else in a namespace decides whether a job may start."""
+
+    def read_claim(raw: Object) -> ClaimView:
+        return translate.claim_view(raw, frozenset(late))
+
+    return [
         Informer(
-            client,
-            PERSISTENT_VOLUME_CLAIMS,
-            translate=read_claim,
-            sink=sinks.claim_sink(store),
-            namespaces=scope,
+            client, PERSISTENT_VOLUME_CLAIMS, translate=read_claim, sink=sinks.claim_sink(store), namespaces=scope
         ),
         Informer(
             client,
@@ -83,26 +90,28 @@ def build_informers(client: Client, store: Store, namespaces: tuple[str, ...]) -
             namespaces=scope,
             required=False,
         ),
-        Informer(client, NODES, translate=translate.node_view, sink=sinks.node_sink(store), required=False),
-        Informer(
-            client,
-            PERSISTENT_VOLUMES,
-            translate=sinks.read_named(translate.volume_view),
-            sink=sinks.volume_sink(store),
-            required=False,
-        ),
-        Informer(
-            client,
+    ]
+
+
+def _of_the_cluster(client: Client, store: Store, late: set[str]) -> list[Informer[Any]]:
+    """Cluster-scoped kinds, none of which an installation must grant."""
+
+    def optional(resource: Resource, read: Callable[[Object], Any], sink: sinks.KindSink[Any]) -> Informer[Any]:
+        return Informer(client, resource, translate=read, sink=sink, required=False)
+
+    named = sinks.read_named
+    return [
+        optional(STORAGE_CLASSES, named(translate.binds_late), sinks.late_class_sink(late)),
+        optional(NODES, translate.node_view, sinks.node_sink(store)),
+        optional(PERSISTENT_VOLUMES, named(translate.volume_view), sinks.volume_sink(store)),
+        optional(
             PRIORITY_CLASSES,
-            translate=sinks.read_named(translate.priority_class_view),
-            sink=sinks.named_sink(store.upsert_priority_class, store.delete_priority_class),
-            required=False,
+            named(translate.priority_class_view),
+            sinks.named_sink(store.upsert_priority_class, store.delete_priority_class),
         ),
-        Informer(
-            client,
+        optional(
             NAMESPACES,
-            translate=sinks.read_named(translate.namespace_view),
-            sink=sinks.named_sink(store.upsert_namespace, store.delete_namespace),
-            required=False,
+            named(translate.namespace_view),
+            sinks.named_sink(store.upsert_namespace, store.delete_namespace),
         ),
     ]

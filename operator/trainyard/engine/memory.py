@@ -15,6 +15,9 @@ from trainyard.model.plan import CreateRefusal, ProbeResult
 FOREIGN_SECONDS = 30.0
 """How long a foreign object under a name of ours is believed to stand there before the name is tried again."""
 
+WORDS_SECONDS = 30.0
+"""How long a waiting job's message stands before it is said in other words for the same reason."""
+
 
 @dataclass(slots=True)
 class Notes:
@@ -29,6 +32,7 @@ class Notes:
     foreign: dict[str, float] = field(default_factory=dict)
     """Name → until when it is believed to be taken by somebody else's object."""
     refusal: Refusal | None = None
+    refused_at: float = 0.0
     request: GangRequest | None = None
     avoid: frozenset[str] = frozenset()
     """Nodes that the last request kept off."""
@@ -107,10 +111,19 @@ class Memory:
         return True
 
     def refuse(self, refusal: Refusal) -> bool:
-        """True where the job waits for another reason than before, or in other words."""
-        notes = self.of(refusal.uid)
-        before, notes.refusal = notes.refusal, refusal
-        return before is None or (before.reason, before.message) != (refusal.reason, refusal.message)
+        """True where the job waits for another reason than before, or, said rarely, in other words: numbers that move
+        with every change of the cluster must not become a write for every waiting job."""
+        notes, now = self.of(refusal.uid), self._clock()
+        before = notes.refusal
+        same = before is not None and before.reason is refusal.reason
+        if (
+            before is not None
+            and same
+            and (before.message == refusal.message or now < notes.refused_at + WORDS_SECONDS)
+        ):
+            return False
+        notes.refusal, notes.refused_at = refusal, now
+        return True
 
     def hold(self, grant: Grant, request: GangRequest, seconds: float) -> None:
         """Reserve what a grant promises, for so long."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -26,7 +27,6 @@ from trainyard.kube.client import Client
 from trainyard.kube.clock import steady
 from trainyard.kube.informer import Informer, Watchdog
 from trainyard.kube.lease import LeaderElector
-from trainyard.launch import LaunchSettings
 from trainyard.model.views import Key
 from trainyard.planning import plan
 from trainyard.scheduling import schedule
@@ -52,7 +52,7 @@ class Engine:
         settings: EngineSettings,
         telemetry: Telemetry | None = None,
         *,
-        planner: Planner = plan,
+        planner: Planner | None = None,
         scheduler: Scheduler = schedule,
     ) -> None:
         self._settings = settings
@@ -61,11 +61,16 @@ class Engine:
         self.store = Store(self)
         self._elector = LeaderElector(lease_client, settings.lease, on_started=self._lead, on_lost=self._stop_leading)
         writer = client.fenced(self._elector.fence)
-        launch = LaunchSettings(settings.inherited_labels, settings.inherited_annotations, settings.scheduling.levels)
-        hands = Hands(writer, self.store, LaunchManifests(launch), settings, self._telemetry)
+        hands = Hands(writer, self.store, LaunchManifests(settings.launch), settings, self._telemetry)
         self._events = Events(writer, settings.lease.identity)
         self._scheduling = SchedulingLoop(hands, scheduler, self._mark)
-        self._reconciler = Reconciler(hands, Executor(hands, self._events), self.queue, planner, self._scheduling.wake)
+        self._reconciler = Reconciler(
+            hands,
+            Executor(hands, self._events),
+            self.queue,
+            planner or partial(plan, launch=settings.launch),
+            self._scheduling.wake,
+        )
         self._informers: list[Informer[Any]] = build_informers(client, self.store, settings.namespaces)
         self._dead: list[str] = []
         self._watchdog = Watchdog(self._informers, on_dead=self._dead.extend)
@@ -119,8 +124,7 @@ class Engine:
         """Until cancelled. Raises EngineDead where only a new process helps."""
         try:
             async with asyncio.TaskGroup() as group:
-                for informer in self._informers:
-                    group.create_task(informer.run(), name=f"informer {informer.resource}")
+                group.create_task(self._fill(group), name="informers")
                 group.create_task(self._elections(), name="elections")
                 group.create_task(self._events.run(), name="events")
                 group.create_task(self._watch_over(), name="watchdog")
@@ -163,12 +167,23 @@ class Engine:
         await self._idle.wait()
         self.queue.clear()
 
+    async def _fill(self, group: asyncio.TaskGroup) -> None:
+        """One after the other would be slow; but how claims are read depends on the storage classes, so they go first."""
+        first, *others = self._informers
+        group.create_task(first.run(), name=f"informer {first.resource}")
+        await self._settled([first])
+        for informer in others:
+            group.create_task(informer.run(), name=f"informer {informer.resource}")
+
     async def _filled(self) -> None:
         """Every informer was given everything once; those that need not be there may be refused instead."""
         for informer in self._informers:
             if informer.required:
                 await informer.wait_synced()
-        optional = [i for i in self._informers if not i.required]
+        await self._settled([i for i in self._informers if not i.required])
+
+    @staticmethod
+    async def _settled(optional: list[Informer[Any]]) -> None:
         while any(not i.synced and i.refused is None for i in optional):  # noqa: ASYNC110 (a refusal is no event)
             await asyncio.sleep(POLL_SECONDS)
 
