@@ -168,7 +168,7 @@ class Engine:
         self.queue.clear()
 
     async def _fill(self, group: asyncio.TaskGroup) -> None:
-        """One after the other would be slow; but how claims are read depends on the storage classes, so they go first."""
+        """All at once, but for the storage classes, which go first: they tell how claims are to be read."""
         first, *others = self._informers
         group.create_task(first.run(), name=f"informer {first.resource}")
         await self._settled([first])
