@@ -13,6 +13,9 @@ from trainyard.model.plan import DeleteHosts, DeletePods, DeleteRecord, PodRef, 
 from trainyard.model.views import PodPhase, PodView
 from trainyard.planning.situation import Situation
 
+READ_SECONDS = 3.0
+"""How long a failed pod whose other containers still run is waited for; kubelets need a fraction of it."""
+
 _BROKEN = (Cause.APPLICATION_FAILURE, Cause.DISRUPTION, Cause.START_ROLLED_BACK)
 """Closes after which a collective has nothing left to save."""
 
@@ -34,28 +37,44 @@ def _hosts(now: Situation) -> Iterable[Step]:
 
 
 def _pods(now: Situation) -> Iterable[Step]:
-    closed = [p for p in now.snapshot.pods if p.deletion is None and _closed(now, p)]
-    live = [p for p in closed if not p.terminal]
-    for grace, pods in _by_grace(now, live):
+    closed = [p for p in now.snapshot.pods if _closed(now, p)]
+    for grace, pods in _by_grace(now, [p for p in closed if not p.terminal and not _about_to_be_read(now, p)]):
         yield DeletePods(pods, grace, "their attempt is closed")
-    read = _kept_to_be_read(now)
-    stale = tuple(PodRef(p.name, p.uid) for p in closed if p.terminal and p.uid not in read)
+    ended = [p for p in closed if p.terminal and p.deletion is None]
+    read = _kept_to_be_read(now) if ended else frozenset()
+    stale = tuple(PodRef(p.name, p.uid) for p in ended if p.uid not in read)
     if stale:
         yield DeletePods(stale, None, "ended pods of closed attempts")
 
 
 def _closed(now: Situation, pod: PodView) -> bool:
-    return _over(now) or not (now.status.open and pod.incarnation == now.status.attempt)
+    """Membership is read from the record; a label decides only where the record cannot be had."""
+    if _over(now) or not now.status.open:
+        return True
+    return pod.name not in now.member_names if now.members else pod.incarnation != now.status.attempt
+
+
+def _about_to_be_read(now: Situation, pod: PodView) -> bool:
+    """The first failed pod, in the moment between its trainer's end and its own: deleted now, its log would be lost."""
+    if pod.trainer.exit_code is None or pod.deletion is not None or now.failure_policy.keep_failed_pods == 0:
+        return False
+    if not any(e.pod == pod.name for e in now.status.episodes):
+        return False
+    return not now.note.lasted(f"trainer-ended:{pod.uid}", READ_SECONDS)
 
 
 def _by_grace(now: Situation, pods: list[PodView]) -> Iterable[tuple[int | None, tuple[PodRef, ...]]]:
-    """A broken collective has nothing to save and gets the short grace; a suspended or finished one keeps its own."""
-    short = float(now.failure_policy.restart_grace_period_seconds)
+    """A broken collective has nothing to save and gets the short grace; a suspended or finished one keeps its own.
+
+    A longer grace that somebody else's delete gave a broken one is cut short.
+    """
+    short = now.failure_policy.restart_grace_period_seconds
     causes = {e.attempt: e.cause for e in now.status.episodes}
-    broken = [p for p in pods if causes.get(p.incarnation) in _BROKEN]
-    others = [p for p in pods if causes.get(p.incarnation) not in _BROKEN]
+    hurried = [p for p in pods if causes.get(p.incarnation) in _BROKEN]
+    broken = [p for p in hurried if p.deletion is None or p.deletion_grace > short]
+    others = [p for p in pods if p.deletion is None and causes.get(p.incarnation) not in _BROKEN]
     if broken:
-        yield int(short), tuple(PodRef(p.name, p.uid) for p in broken)
+        yield short, tuple(PodRef(p.name, p.uid) for p in broken)
     if others:
         yield None, tuple(PodRef(p.name, p.uid) for p in others)
 

@@ -50,7 +50,7 @@ def _finishing(now: Situation) -> Plan | None:
     steps = cleanup(now)
     if steps:
         return Plan(steps)
-    if now.live or any(h.owner_uid == now.job.uid for h in now.snapshot.hosts.values()):
+    if now.live or now.hosts_left:
         return report(now, ())
     over = replace(now.status, phase=finishing.phase)
     kind = "Normal" if finishing.phase is Phase.SUCCEEDED else "Warning"
@@ -115,7 +115,7 @@ def _suspend(now: Situation) -> Plan | None:
     if suspended is not None and suspended.status is True:
         return None
     steps = cleanup(now)
-    if steps or now.live:
+    if steps or now.live or now.hosts_left:
         return report(now, steps)
     # The condition is memory here: it says that a live LIST has shown no pod.
     over = replace(now.status, started_at=None, conditions=(*_without_suspended(now), _suspended_now(now)))

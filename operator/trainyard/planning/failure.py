@@ -31,6 +31,10 @@ _SIGNALS = {
 }
 
 
+_ECHOES = (Cause.DISRUPTION, Cause.START_ROLLED_BACK, Cause.APPLICATION_FAILURE)
+"""Where ranks tell of several causes, the first explains the others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Why the attempt cannot go on, as one rank shows it."""
@@ -44,20 +48,18 @@ class Verdict:
     exit_code: int | None = None
     order: int = 0
     """resourceVersion at first sight; 0 where the rank's end was never seen."""
-    node_to_blame: bool = False
-    """The node is avoided for a while."""
 
 
 def find_failure(now: Situation) -> Verdict | None:
     """The first failed rank of the open attempt, or None while all are well.
 
-    One disrupted rank makes the whole episode a disruption: the exits beside it are its echo.
+    One disrupted rank makes the whole episode a disruption, and a rank that could not start makes it a start rolled
+    back: the exits beside them are their echo.
     """
     verdicts = [v for v in (_judge(now, m) for m in now.members) if v is not None]
     if not verdicts:
         return None
-    disrupted = [v for v in verdicts if v.cause is Cause.DISRUPTION]
-    return min(disrupted or verdicts, key=lambda v: (v.order == 0, v.order, v.rank))
+    return min(verdicts, key=lambda v: (_ECHOES.index(v.cause), v.order == 0, v.order, v.rank))
 
 
 def _judge(now: Situation, member: Member) -> Verdict | None:
@@ -66,6 +68,8 @@ def _judge(now: Situation, member: Member) -> Verdict | None:
     pod = member.last
     if pod is None:
         return _lost(now, member) if now.status.gang_created else None
+    if pod.exited and not member.role.completes and now.any_done:
+        return None  # it has served its time
     verdict = _disrupted(now, member, pod)
     if verdict is None and pod.exited:
         verdict = _ended(now, member, pod)
@@ -84,7 +88,7 @@ def _disrupted(now: Situation, member: Member, pod: PodView) -> Verdict | None:
     """Evidence that the infrastructure, or a person, took the pod."""
     if pod.reason in _BY_KUBELET and pod.phase is PodPhase.FAILED:
         text = f"pod {pod.name} was ended by the kubelet of {pod.node}: {pod.reason}"
-        return _verdict(member, Cause.DISRUPTION, Reason.EVICTED, text, blame=True)
+        return _verdict(member, Cause.DISRUPTION, Reason.EVICTED, text)
     ending = pod.deletion is not None or pod.exited
     if pod.disruption and ending:
         preempted = pod.disruption == "PreemptionByScheduler"
@@ -94,7 +98,7 @@ def _disrupted(now: Situation, member: Member, pod: PodView) -> Verdict | None:
         return _node_gone(member)
     if now.node_unreachable(pod.node):
         text = f"node {pod.node} of rank {member.rank} stopped answering"
-        return _verdict(member, Cause.DISRUPTION, Reason.NODE_UNREACHABLE, text, blame=True)
+        return _verdict(member, Cause.DISRUPTION, Reason.NODE_UNREACHABLE, text)
     if pod.deletion is not None:
         return _verdict(member, Cause.DISRUPTION, Reason.POD_DELETED, f"pod {pod.name} was deleted")
     return None
@@ -112,9 +116,7 @@ def _ended(now: Situation, member: Member, pod: PodView) -> Verdict | None:
 
 
 def _server_ended(now: Situation, member: Member, pod: PodView) -> Verdict | None:
-    """A server's end is a failure, but only while no completing replica is done; exit 0 leaves those a moment."""
-    if now.any_done:
-        return None
+    """A server's end is a failure while no completing replica is done; exit 0 leaves those a moment to end first."""
     wait = now.policy.server_exit_seconds
     if pod.exited_zero and not now.note.lasted(f"server-exit:{pod.uid}", wait):
         return None
@@ -133,7 +135,7 @@ def _refused_by_kubelet(now: Situation, member: Member, pod: PodView) -> Verdict
     if before:
         text += f"; {before[-1]} refused for the same reason, so the template is at fault"
         return _verdict(member, Cause.APPLICATION_FAILURE, Reason.ADMISSION_ERROR, text)
-    return _verdict(member, Cause.START_ROLLED_BACK, Reason.NODE_REFUSED, text, blame=True)
+    return _verdict(member, Cause.START_ROLLED_BACK, Reason.NODE_REFUSED, text)
 
 
 def describe_exit(member: Member, pod: PodView) -> str:
@@ -153,10 +155,10 @@ def describe_exit(member: Member, pod: PodView) -> str:
 
 def _node_gone(member: Member) -> Verdict:
     text = f"node {member.place} of rank {member.rank} is gone from the cluster"
-    return _verdict(member, Cause.DISRUPTION, Reason.NODE_LOST, text, blame=True)
+    return _verdict(member, Cause.DISRUPTION, Reason.NODE_LOST, text)
 
 
-def _verdict(member: Member, cause: Cause, reason: Reason, message: str, *, blame: bool = False) -> Verdict:
+def _verdict(member: Member, cause: Cause, reason: Reason, message: str) -> Verdict:
     pod = member.last
     return Verdict(
         cause=cause,
@@ -167,5 +169,4 @@ def _verdict(member: Member, cause: Cause, reason: Reason, message: str, *, blam
         node=member.place,
         exit_code=pod.trainer.exit_code if pod else None,
         order=pod.failed_version if pod else 0,
-        node_to_blame=blame,
     )

@@ -5,7 +5,7 @@ Ordered gates: the first that is shut names the reason. A gate that is shut alwa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from trainyard.api.constants import ATTEMPT_DIGITS
@@ -15,6 +15,7 @@ from trainyard.api.reasons import Cause, Reason
 from trainyard.api.types import JobSpec, Placement
 from trainyard.launch import checkpoint_directory, claim_created, claim_name, role_request
 from trainyard.model.cluster import GangRequest, Grant
+from trainyard.model.plan import ProbeResult
 from trainyard.model.record import Record
 from trainyard.model.views import Instant, NodeReady, PodView
 from trainyard.planning.restart import avoided_nodes, awaits_cause, next_open_at
@@ -65,9 +66,30 @@ def _namespace(now: Situation) -> Gate | None:
 
 
 def _own_pods(now: Situation) -> Gate | None:
-    if not now.blocking:
+    if now.blocking:
+        foreign = _held_by_finalizers(now)
+        if foreign:
+            return Gate(Reason.FOREIGN_ADMISSION, foreign)
+        return Gate(Reason.EARLIER_ATTEMPT_ENDING, ending_message(now, now.blocking))
+    if now.hosts_left:
+        text = (
+            f"the host list {now.hosts_left[0]} of an earlier attempt is being deleted; with it, a late pod could start"
+        )
+        return Gate(Reason.EARLIER_ATTEMPT_ENDING, text)
+    return None
+
+
+def _held_by_finalizers(now: Situation) -> str | None:
+    """Words for pods that have had their grace and exist only because another controller's finalizer keeps them."""
+    held = [p for p in now.blocking if p.finalizers and p.deletion is not None and now.note.due(p.deletion)]
+    if not held or len(held) < len(now.blocking):
         return None
-    return Gate(Reason.EARLIER_ATTEMPT_ENDING, ending_message(now, now.blocking))
+    first = min(held, key=lambda p: p.name)
+    return (
+        f"{len(held)} pods of an earlier attempt are kept by finalizers of another controller; first: {first.name}, "
+        f"{', '.join(first.finalizers)}. Ask that controller, or see: "
+        f"kubectl get pod -n {now.job.namespace} {first.name} -o yaml"
+    )
 
 
 def ending_message(now: Situation, pods: tuple[PodView, ...]) -> str:
@@ -147,11 +169,24 @@ def _probe(now: Situation) -> Gate | None:
     if not probe.refused_code:
         return None
     again = now.note.due(probe.at + PROBE_AGAIN_SECONDS)
-    text = (
-        f"a dry run of role {probe.refused_role}'s pod was refused ({probe.refused_code}): {probe.refused_message}; "
-        f"asked again every {PROBE_AGAIN_SECONDS:.0f} s"
-    )
-    return Gate(Reason.POD_REFUSED, text, needs_probe=again)
+    reason, text = _refused_probe(now, probe)
+    return Gate(reason, f"{text}; asked again every {PROBE_AGAIN_SECONDS:.0f} s", needs_probe=again)
+
+
+def _refused_probe(now: Situation, probe: ProbeResult) -> tuple[Reason, str]:
+    words = f"a dry run of role {probe.refused_role}'s pod was refused ({probe.refused_code}): {probe.refused_message}"
+    if probe.refused_code == 403 and "no PriorityClass" in probe.refused_message:
+        name = now.spec.scheduling.priority_class_name if now.spec else ""
+        text = f"there is no PriorityClass {name}; see: kubectl get priorityclasses. The API server's words: {words}"
+        return Reason.UNKNOWN_PRIORITY_CLASS, text
+    if over_quota(probe.refused_code, probe.refused_message):
+        return Reason.QUOTA_EXCEEDED, f"{words}. See: kubectl describe quota -n {now.job.namespace}"
+    return Reason.POD_REFUSED, words
+
+
+def over_quota(code: int, message: str) -> bool:
+    """A refusal by a ResourceQuota, which ends when there is room again."""
+    return code == 403 and "exceeded quota" in message
 
 
 def build_request(now: Situation) -> GangRequest:
@@ -188,6 +223,17 @@ def build_request(now: Situation) -> GangRequest:
     )
 
 
+def hold_request(now: Situation) -> GangRequest | None:
+    """No grant yet, but the nodes that the closed attempt left are to be kept; None where nothing is to be kept."""
+    probe = now.snapshot.probe
+    if now.spec is None or probe is None or probe.spec_hash != now.job.spec_hash or probe.refused_code:
+        return None
+    request = build_request(now)
+    if request.held_until <= now.now or not request.keep:
+        return None
+    return replace(request, not_before=max(request.not_before, request.held_until))
+
+
 def _kept(now: Situation, avoid: frozenset[str]) -> dict[int, str]:
     """Ranks that stay on their nodes: those of the last attempt whose node is well, if the gang has kept its shape."""
     record = now.snapshot.records.get(now.status.attempt - 1)
@@ -216,4 +262,6 @@ def grant_fits(now: Situation, grant: Grant) -> bool:
     if grant.placement is not Placement.BUILTIN:
         return now.now <= fresh
     nodes = now.snapshot.nodes
-    return now.now <= fresh and all(n in nodes and nodes[n].ready is NodeReady.TRUE for n in set(grant.nodes))
+    return now.now <= fresh and all(
+        n in nodes and nodes[n].ready is NodeReady.TRUE and not nodes[n].unschedulable for n in set(grant.nodes)
+    )

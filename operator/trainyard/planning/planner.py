@@ -29,7 +29,7 @@ from trainyard.model.status import AttemptRecordRef
 from trainyard.model.views import Instant, JobView
 from trainyard.planning.cleanup import cleanup
 from trainyard.planning.decisions import decide
-from trainyard.planning.opening import Gate, build_request, check_gates, grant_fits
+from trainyard.planning.opening import Gate, build_request, check_gates, grant_fits, hold_request
 from trainyard.planning.reporting import commit, report
 from trainyard.planning.situation import Situation
 from trainyard.planning.summary import Waiting
@@ -47,8 +47,13 @@ def plan(snapshot: JobSnapshot, now: Instant, policy: PlanningPolicy, launch: La
     if job.managed_by not in ("", MANAGER):
         return Plan()
     situation = Situation(snapshot, job, now, policy, launch)
-    found = decide(situation) or _act(situation)
     note = situation.note
+    found = decide(situation)
+    if found is not None:
+        # A decision looks no further: what it did not look at goes on until the pass that follows it.
+        note.facts.update(snapshot.seen)
+    else:
+        found = _act(situation)
     return replace(found, facts=frozenset(note.facts), requeue_at=min(note.wakes, default=None))
 
 
@@ -87,13 +92,13 @@ def _go_on(now: Situation) -> Plan:
     if record is not None and not now.snapshot.namespace_terminating:
         if now.snapshot.service is None:
             creates.append(CreateService())
-        if not now.record_lost and now.status.attempt not in now.snapshot.hosts:
+        if now.lacks_hosts:
             creates.append(CreateHosts(now.status.attempt))
         missing = tuple(m.rank for m in now.members if m.last is None and not m.done)
-        if not now.status.gang_created and now.spec is not None:
-            if missing:
+        if not now.status.gang_created:
+            if missing and now.spec is not None:
                 creates.append(CreatePods(now.status.attempt, missing))
-            elif not creates:
+            elif not missing and not creates:
                 return commit(now, replace(now.status, gang_created=True), f"all {record.size} pods are created")
     return report(now, tuple(creates))
 
@@ -129,6 +134,10 @@ def _open(now: Situation) -> Plan:
     return replace(report(now, (), waiting, request), drop_grant=grant is not None)
 
 
+_HOLDS = (Reason.EARLIER_ATTEMPT_ENDING, Reason.AWAITING_CAUSE)
+"""Waits of a job that is about to go on where it was: its nodes are held for it."""
+
+
 def _wait(now: Situation, gate: Gate) -> Plan:
     steps: tuple[Step, ...] = ()
     if gate.needs_claim:
@@ -136,4 +145,5 @@ def _wait(now: Situation, gate: Gate) -> Plan:
     elif gate.needs_probe:
         steps = (ProbeRoles(),)
     waiting = Waiting(gate.reason or Reason.WAITING_TO_BE_SCHEDULED, gate.message)
-    return replace(report(now, steps, waiting), drop_grant=now.snapshot.grant is not None)
+    request = hold_request(now) if gate.reason in _HOLDS else None
+    return replace(report(now, steps, waiting, request), drop_grant=now.snapshot.grant is not None)

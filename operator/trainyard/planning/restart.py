@@ -53,6 +53,7 @@ def close(now: Situation, verdict: Verdict) -> JobStatus:
         status,
         attempt=status.attempt + 1,
         gang_created=False,
+        started_at=None if verdict.cause is Cause.SUSPENDED else status.started_at,
         episodes=_trim((*status.episodes, episode)),
         restarts=restarts,
         streaks=_streaks(status, verdict.cause, now.now, now.policy),
@@ -140,7 +141,7 @@ def _as_charged(status: JobStatus, position: int, now: Situation) -> JobStatus:
 
 def _with_episode(status: JobStatus, position: int, episode: Episode) -> JobStatus:
     episodes = (*status.episodes[:position], episode, *status.episodes[position + 1 :])
-    return replace(status, episodes=_trim(episodes))
+    return replace(status, episodes=episodes)
 
 
 def charged_within(restarts: Restarts, now: Situation) -> tuple[Instant, ...]:
@@ -183,20 +184,22 @@ def next_open_at(now: Situation) -> Instant:
     last = now.status.episodes[-1] if now.status.episodes else None
     if last is None or last.attempt != now.status.attempt - 1:
         return 0.0
-    return last.at + _delay(now, last) * _jitter(now.job.uid, now.status.attempt)
+    delay, longest = _delay(now, last)
+    return last.at + min(longest, delay * _jitter(now.job.uid, now.status.attempt))
 
 
-def _delay(now: Situation, last: Episode) -> float:
+def _delay(now: Situation, last: Episode) -> tuple[float, float]:
+    """The delay before its jitter, and the longest that may come of it."""
     if last.cause is Cause.APPLICATION_FAILURE:
         if not last.settled and len(episodes_unsettled(now.status.episodes)) == 1:
-            return 0.0  # restart now, blame later
+            return 0.0, 0.0  # restart now, blame later
         backoff = now.failure_policy.backoff
-        doubled = backoff.initial_seconds * 2.0 ** min(now.status.streaks.application - 1, 20)
-        return min(float(backoff.max_seconds), doubled)
+        doubled = backoff.initial_seconds * 2.0 ** max(0, min(now.status.streaks.application - 1, 20))
+        return doubled, float(backoff.max_seconds)
     if last.cause in (Cause.DISRUPTION, Cause.START_ROLLED_BACK):
         repeated = now.status.streaks.disruption - 1
-        return min(_MAX_DISRUPTION_BACKOFF, 2.0 ** min(repeated - 1, 20)) if repeated > 0 else 0.0
-    return 0.0
+        return (2.0 ** min(repeated - 1, 20) if repeated > 0 else 0.0), _MAX_DISRUPTION_BACKOFF
+    return 0.0, 0.0
 
 
 def _jitter(uid: str, attempt: int) -> float:

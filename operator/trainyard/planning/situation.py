@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from trainyard.api.effective import effective_roles
-from trainyard.api.names import record_name, uid5
+from trainyard.api.names import hosts_name, record_name, uid5
 from trainyard.api.types import DeadNodeAction, FailurePolicy, JobSpec
 from trainyard.launch import LaunchSettings
 from trainyard.model.plan import JobSnapshot, PlanningPolicy
@@ -84,7 +84,7 @@ class Member:
 
     @property
     def started(self) -> bool:
-        return self.done or (self.pod is not None and self.pod.trainer.started)
+        return self.done or (self.last is not None and self.last.trainer.started)
 
 
 class Situation:
@@ -174,6 +174,10 @@ class Situation:
         return tuple(members)
 
     @cached_property
+    def member_names(self) -> frozenset[str]:
+        return frozenset(m.name for m in self.members)
+
+    @cached_property
     def all_done(self) -> bool:
         completing = [m for m in self.members if m.role.completes]
         return bool(completing) and all(m.done for m in completing)
@@ -232,6 +236,23 @@ class Situation:
         return tuple(
             p for p in self.snapshot.pods if not p.terminal and (self.waits_for_dead or p.uid not in self.dead)
         )
+
+    @property
+    def lacks_hosts(self) -> bool:
+        """The open attempt's hosts ConfigMap is missing and can be made from its record."""
+        if self.record is None or self.record_lost or self.status.attempt in self.snapshot.hosts:
+            return False
+        return self.hosts_name not in self.snapshot.foreign_names
+
+    @cached_property
+    def hosts_name(self) -> str:
+        """Name of the open attempt's hosts ConfigMap."""
+        return hosts_name(self.job.name, uid5(self.job.uid), self.status.attempt)
+
+    @cached_property
+    def hosts_left(self) -> tuple[str, ...]:
+        """Hosts ConfigMaps of ours that exist while none should."""
+        return tuple(h.name for h in self.snapshot.hosts.values() if h.owner_uid == self.job.uid)
 
     @cached_property
     def dead_names(self) -> tuple[str, ...]:

@@ -6,12 +6,12 @@ deadline passes. Giving back costs no budget; only a template that can never sta
 
 from __future__ import annotations
 
-from trainyard.api.reasons import Cause, Reason
-from trainyard.api.types import Placement
+from trainyard.api.reasons import Cause, ConditionType, Reason
 from trainyard.launch import role_request
 from trainyard.model.instants import format_span
 from trainyard.model.views import NodeReady, Taint, Toleration
 from trainyard.planning.failure import Verdict
+from trainyard.planning.opening import over_quota
 from trainyard.planning.situation import Member, Situation
 from trainyard.scheduling.filters import untolerated
 
@@ -29,9 +29,10 @@ def find_hopeless(now: Situation) -> str | None:
 def find_refusal(now: Situation) -> Verdict | None:
     """Why the start is given back, or None while it stands or is complete."""
     record = now.record
-    if record is None or now.all_started:
+    running = now.status.condition(ConditionType.RUNNING)
+    if record is None or now.all_started or (running is not None and running.status is True):
         return None
-    verdict = _refused_create(now)
+    verdict = _refused_create(now) or _name_taken(now)
     if verdict is not None:
         return verdict
     for member in now.members:
@@ -46,10 +47,20 @@ def _refused_create(now: Situation) -> Verdict | None:
     refusal = now.snapshot.create_refused
     if refusal is None or refusal.attempt != now.status.attempt:
         return None
-    quota = refusal.code == 403 and "quota" in refusal.message.lower()
-    reason = Reason.QUOTA_EXCEEDED if quota else Reason.POD_REFUSED
+    reason = Reason.QUOTA_EXCEEDED if over_quota(refusal.code, refusal.message) else Reason.POD_REFUSED
     text = f"the API server refused the pod of rank {refusal.rank} ({refusal.code}): {refusal.message}"
     return Verdict(Cause.START_ROLLED_BACK, reason, text, rank=refusal.rank)
+
+
+def _name_taken(now: Situation) -> Verdict | None:
+    """A name of this attempt is somebody else's; the next attempt has other names."""
+    foreign = now.snapshot.foreign_names
+    taken = next((m for m in now.members if m.pod is None and m.name in foreign), None) if foreign else None
+    name = taken.name if taken is not None else now.hosts_name
+    if name not in foreign:
+        return None
+    text = f"an object named {name} belongs to somebody else; it is left alone, and the next attempt has other names"
+    return Verdict(Cause.START_ROLLED_BACK, Reason.FOREIGN_OBJECT, text, rank=taken.rank if taken is not None else -1)
 
 
 def _refused_bind(now: Situation, member: Member) -> Verdict | None:
@@ -100,7 +111,7 @@ def _late(now: Situation, opened: float) -> Verdict | None:
         text = (
             f"{len(unbound)} of {len(now.members)} pods were not bound {format_span(deadline)} after the attempt opened"
         )
-        return _rolled_back_late(now, unbound[0], text)
+        return _rolled_back_late(unbound[0], text)
     if now.note.expired(fact, opened, 2 * deadline):
         waiting = [m for m in now.members if not m.started]
         if not waiting:
@@ -109,7 +120,7 @@ def _late(now: Situation, opened: float) -> Verdict | None:
             f"{len(waiting)} of {len(now.members)} trainers had not started {format_span(2 * deadline)} after the "
             f"attempt opened; first: {_why_not_started(waiting[0])}"
         )
-        return _rolled_back_late(now, waiting[0], text)
+        return _rolled_back_late(waiting[0], text)
     return None
 
 
@@ -121,7 +132,7 @@ def _why_not_started(member: Member) -> str:
     return f"{member.name} on {pod.node}: {why}"
 
 
-def _rolled_back_late(now: Situation, member: Member, text: str) -> Verdict:
+def _rolled_back_late(member: Member, text: str) -> Verdict:
     pod = member.pod
     if pod is not None and pod.gates:
         return Verdict(
@@ -130,11 +141,10 @@ def _rolled_back_late(now: Situation, member: Member, text: str) -> Verdict:
             f"{text}; gates: {', '.join(pod.gates)}",
             rank=member.rank,
         )
-    delegated = now.spec is not None and now.spec.scheduling.placement is Placement.DELEGATED
-    return _rolled_back(member, Reason.START_DEADLINE_EXCEEDED, text, blame=not delegated)
+    return _rolled_back(member, Reason.START_DEADLINE_EXCEEDED, text)
 
 
-def _rolled_back(member: Member, reason: Reason, text: str, *, blame: bool = True) -> Verdict:
+def _rolled_back(member: Member, reason: Reason, text: str) -> Verdict:
     return Verdict(
         Cause.START_ROLLED_BACK,
         reason,
@@ -142,7 +152,6 @@ def _rolled_back(member: Member, reason: Reason, text: str, *, blame: bool = Tru
         rank=member.rank,
         pod=member.name,
         node=member.place,
-        node_to_blame=blame,
     )
 
 

@@ -79,8 +79,10 @@ def _ending(now: Situation, fallback: str) -> str:
 
 
 def _open_state(now: Situation, base: JobStatus, members: tuple[Member, ...]) -> _State:
-    if members and now.all_started and base.gang_created:
-        return _State(Phase.RUNNING, Reason.ALL_RANKS_RUNNING, f"all {len(members)} ranks are running")
+    if members and base.gang_created and (now.all_started or _condition(base, ConditionType.RUNNING)):
+        done = sum(1 for m in members if m.done)
+        text = f"all {len(members)} ranks have started" + (f"; {done} have completed" if done else "")
+        return _State(Phase.RUNNING, Reason.ALL_RANKS_RUNNING, text)
     gated = sorted({gate for m in members if m.pod is not None for gate in m.pod.gates})
     if gated:
         text = f"the pods are held back by a scheduling gate of another controller: {', '.join(gated)}"
