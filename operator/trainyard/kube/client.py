@@ -6,6 +6,7 @@ what went wrong is told by the tree in `errors`.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ Object = dict[str, Any]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 FIELD_MANAGER = "trainyard"
 PAGE_SIZE = 100  # what is parsed at a time: as dicts, 100 pods are some megabytes for a moment, 500 five times that
-SILENCE = 150.0  # the server sends a bookmark about once a minute, so this long without a byte is a dead stream
+SILENCE = 150.0  # bookmarks come once a minute, the first after two at most: this long without a byte is a dead stream
 
 _JSON = "application/json"
 _METADATA = ";g=meta.k8s.io;v=v1"
@@ -68,8 +69,8 @@ class Client:
 
     def fenced(self, fence: Fence) -> Client:
         """The same client, but `fence` is asked before each of its writes is sent, and bounds its duration."""
-        other = Client.__new__(Client)
-        other.timeout, other._transport, other._fence = self.timeout, self._transport, fence
+        other = copy.copy(self)
+        other._fence = fence
         return other
 
     async def __aenter__(self) -> Self:

@@ -37,6 +37,7 @@ class ServerClock:
         self._observed_at: float | None = None
         self._told = 0.0
         self._told_at = 0.0
+        self._header: tuple[str | None, float | None] = (None, None)
 
     @property
     def ready(self) -> bool:
@@ -45,11 +46,8 @@ class ServerClock:
 
     def observe(self, date_header: str | None, sent: float, received: float) -> None:
         """Learn from one answer; `sent` and `received` are readings of the steady clock."""
-        if not date_header:
-            return
-        try:
-            date = parsedate_to_datetime(date_header).timestamp()
-        except ValueError:
+        date = self._read(date_header)
+        if date is None:
             return
         low, high = date - received, date + 1.0 - sent
         if self._observed_at is not None:
@@ -70,3 +68,13 @@ class ServerClock:
             estimate = max(estimate, self._told + SLEW * max(0.0, at - self._told_at))
         self._told, self._told_at = estimate, at
         return estimate
+
+    def _read(self, header: str | None) -> float | None:
+        """The header as epoch seconds. Hundreds of answers in a row bear the same one: it is parsed once."""
+        if header != self._header[0]:
+            try:
+                date = parsedate_to_datetime(header).timestamp() if header else None
+            except ValueError:
+                date = None
+            self._header = (header, date)
+        return self._header[1]
