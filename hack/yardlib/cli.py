@@ -4,74 +4,85 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from yardlib import control_plane, local
+from yardlib import commands
 from yardlib.errors import YardError
-from yardlib.spec import PROFILES, ClusterSpec
+from yardlib.spec import PROFILES
+
+Handler = Callable[[argparse.Namespace], None]
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs one command; 0 done, 1 failed with an explanation."""
     arguments = parser().parse_args(argv)
     try:
-        result: int = arguments.run(arguments)
-        return result
+        arguments.run(arguments)
     except YardError as error:
         print(f"yard: error: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"yard: what to do: {error.hint}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("yard: interrupted; `hack/yard up` goes on from here, `hack/yard down` clears it away", file=sys.stderr)
+        return 130
+    return 0
 
 
 def parser() -> argparse.ArgumentParser:
     """All commands."""
     top = argparse.ArgumentParser(prog="hack/yard", description="A real Kubernetes on this machine.")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    group = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=text, description=text)
+    def command(name: str, run: Handler, text: str) -> argparse.ArgumentParser:
+        one = group.add_parser(name, help=text, description=text)
         one.add_argument("--name", default="dev", help="which cluster (default: dev)")
+        one.add_argument(
+            "--provider",
+            choices=commands.PROVIDERS,
+            help="default: kind where docker or podman answers, else local; for a living cluster, its own",
+        )
         one.set_defaults(run=run)
         return one
 
-    up = command("up", _up, "make a cluster, or mend one")
+    up = command("up", commands.up, "make a cluster, or mend one")
     up.add_argument("--nodes", type=int, default=3, help="real nodes (default: 3)")
     up.add_argument("--fake-nodes", type=int, default=0, help="nodes played by KWOK (default: 0)")
     up.add_argument("--fake-gpus", type=int, default=8, help="GPUs on each fake node (default: 8)")
     up.add_argument("--profile", choices=PROFILES, default="default", help="timers and client limits")
     up.add_argument("--audit", action="store_true", help="write an audit log of every request")
-    command("down", _down, "take a cluster down and remove every trace of it")
-    command("kubeconfig", _kubeconfig, "print the path of the kubeconfig")
-    command("apiserver-restart", _apiserver_restart, "kill the API server and start it again")
+    command("down", commands.down, "take a cluster down and remove every trace of it")
+    command("status", commands.status, "show what runs; exit 1 when a part is dead")
+    command("kubeconfig", commands.kubeconfig, "print the path of the kubeconfig")
+    command("nodes", commands.list_nodes, "list the nodes, where they stand and what they offer")
+    command("load-image", commands.load_image, "put an image on all real nodes").add_argument(
+        "image", help="busybox, torch, operator (built if need be), or a docker-archive"
+    )
+    command("build", commands.build_all, "build all programs and images now").add_argument(
+        "--no-images", action="store_true", help="programs only"
+    )
+    _fault_commands(command)
     return top
 
 
-def _up(arguments: argparse.Namespace) -> int:
-    local.up(
-        ClusterSpec(
-            name=arguments.name,
-            nodes=arguments.nodes,
-            fake_nodes=arguments.fake_nodes,
-            fake_gpus=arguments.fake_gpus,
-            profile=arguments.profile,
-            audit=arguments.audit,
-        )
-    )
-    return 0
-
-
-def _down(arguments: argparse.Namespace) -> int:
-    if not local.down(arguments.name):
-        print(f"yard: there is no cluster '{arguments.name}'", file=sys.stderr)
-    return 0
-
-
-def _kubeconfig(arguments: argparse.Namespace) -> int:
-    print(local.get(arguments.name).admin_kubeconfig)
-    return 0
-
-
-def _apiserver_restart(arguments: argparse.Namespace) -> int:
-    control_plane.restart(local.get(arguments.name), "kube-apiserver")
-    return 0
+def _fault_commands(command: Callable[[str, Handler, str], argparse.ArgumentParser]) -> None:
+    """What breaks a cluster, for tests."""
+    stop = command("node-stop", commands.node_stop, "cut a node's power, real or fake")
+    stop.add_argument("node")
+    stop.add_argument("--kubelet-only", action="store_true", help="silence the kubelet, let the containers run on")
+    command("node-start", commands.node_start, "switch a stopped node on again").add_argument("node")
+    for name, run, text in (
+        ("device-fail", commands.device_fail, "break devices of a real node"),
+        ("device-heal", commands.device_heal, "mend all devices of a real node"),
+    ):
+        one = command(name, run, text)
+        one.add_argument("node")
+        if name == "device-fail":
+            one.add_argument("--resource", default="nvidia.com/gpu")
+            one.add_argument("--device", type=int, action="append", help="its number; may be repeated (default: 0)")
+    command("apiserver-restart", commands.apiserver_restart, "kill the API server and start it again")
+    for name, run, text in (
+        ("part-stop", commands.part_stop, "kill one part of the control plane"),
+        ("part-start", commands.part_start, "start a killed part again"),
+    ):
+        command(name, run, text).add_argument("part", help="etcd, kube-apiserver, kube-scheduler, kwok, …")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from yardlib import images
@@ -18,9 +19,22 @@ def present(node: RealNode) -> set[str]:
     return set(_ctr(node, "images", "list", "--quiet").split())
 
 
-def load(node: RealNode, archive: Path) -> None:
-    """Imports a docker-archive into the node."""
+def load(node: RealNode, archive: Path) -> bool:
+    """Imports a docker-archive into the node; False when the node has that very archive already."""
+    noted, facts = node.folder / "loaded" / images.image_name(archive), archive.stat()
+    identity = f"{archive} {facts.st_size} {facts.st_mtime_ns}"
+    if noted.exists() and noted.read_text() == identity:
+        return False
     _ctr(node, "images", "import", str(archive))
+    noted.parent.mkdir(parents=True, exist_ok=True)
+    noted.write_text(identity)
+    return True
+
+
+def load_everywhere(nodes: list[RealNode], archive: Path) -> int:
+    """Imports into several nodes at a time; how many needed it."""
+    with ThreadPoolExecutor(2) as pool:
+        return sum(pool.map(lambda node: load(node, archive), nodes))
 
 
 def ensure_base(node: RealNode) -> None:

@@ -7,7 +7,6 @@ rebuilds one small layer.
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -217,12 +216,6 @@ def by_name(name: str) -> Image:
     return BY_NAME[name]
 
 
-def reference_of(tar: Path) -> str:
-    """The first reference in a docker-archive that somebody else made."""
-    try:
-        listing = subprocess.run(["tar", "-xOf", str(tar), "manifest.json"], capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError) as broken:
-        raise YardError(f"{tar} is no docker-archive", "make one with `docker save`") from broken
-    import json
-
-    return str(json.loads(listing)[0]["RepoTags"][0])
+def image_name(archive_file: Path) -> str:
+    """What an archive is remembered by: our images by their short names, others by their files' names."""
+    return archive_file.name.rsplit("-", 1)[0] if archive_file.name.endswith(".image.tar") else archive_file.name

@@ -6,10 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
-from yardlib import build, cgroups, control_plane, fake_nodes, process, slots, toolchain
+from yardlib import build, cgroups, control_plane, dns, fake_nodes, network, nodes, process, slots, toolchain
 from yardlib.control_plane import Cluster
 from yardlib.errors import YardError
 from yardlib.paths import cluster_dir, runtime_root
+from yardlib.process import Program
 from yardlib.progress import say, step
 from yardlib.spec import ClusterSpec, merge
 
@@ -64,18 +65,37 @@ def programs_of(spec: ClusterSpec) -> tuple[str, ...]:
     )
 
 
+def parts(cluster: Cluster) -> list[Program]:
+    """The programs that belong to no node."""
+    return [
+        *(control_plane.program(cluster, part) for part in control_plane.PARTS),
+        *([fake_nodes.kwok(cluster)] if cluster.spec.fake_nodes else []),
+        *([dns.server(cluster)] if cluster.spec.nodes else []),
+    ]
+
+
+def part(cluster: Cluster, name: str) -> Program:
+    """One of them."""
+    known = parts(cluster)
+    for program in known:
+        if program.name == name:
+            return program
+    raise YardError(f"there is no part '{name}'", f"known: {', '.join(program.name for program in known)}")
+
+
+def programs(cluster: Cluster) -> list[Program]:
+    """Everything that has to run."""
+    return parts(cluster) + [one for node in nodes.all_of(cluster) for one in nodes.programs(node)]
+
+
 def _start(cluster: Cluster) -> None:
     if cluster.spec.nodes:
-        from yardlib import network
-
         network.ensure_bridge(cluster.addresses)
     with step("starting the control plane", "7 s"):
         control_plane.prepare(cluster)
         control_plane.start(cluster)
     fake_nodes.start(cluster)
     if cluster.spec.nodes:
-        from yardlib import dns, nodes
-
         dns.start(cluster)
         nodes.start_all(cluster)
     say(f"cluster '{cluster.spec.name}' is ready: export KUBECONFIG={cluster.admin_kubeconfig}")
@@ -100,12 +120,11 @@ def _clear(state: Path) -> None:
     addresses = slots.find(state)
     if addresses is not None:
         if os.geteuid() == 0:
-            from yardlib import network
-
             cgroups.kill(cgroups.path_of(addresses.slot))
             network.remove(addresses)
             cgroups.remove(cgroups.path_of(addresses.slot))
             shutil.rmtree(runtime_root() / str(addresses.slot), ignore_errors=True)
+            nodes.remove_mount_point()
         slots.release(state)
     shutil.rmtree(state, ignore_errors=True)
     if state.exists():

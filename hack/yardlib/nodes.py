@@ -6,6 +6,7 @@ in one control group, so that killing the group is what a power cut is to a mach
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -195,3 +196,10 @@ def is_ready(node: Json) -> bool:
 
 def _offers(node: Json, resource: str) -> bool:
     return int(node["status"].get("allocatable", {}).get(resource, "0")) > 0
+
+
+def remove_mount_point() -> None:
+    """The empty folder that anchors bind over; a machine's own kubelet would have something in it."""
+    for folder in (Path(KUBELET_PLUGINS), Path(KUBELET_PLUGINS).parent):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
