@@ -110,9 +110,7 @@ def write_archive(out: Path, reference: str, layers: list[Path], config: Config)
     }
     body = json.dumps(document, sort_keys=True).encode()
     name = hashlib.sha256(body).hexdigest()
-    manifest = [
-        {"Config": f"{name}.json", "RepoTags": [reference], "Layers": [f"{one}/layer.tar" for one in digests]}
-    ]
+    manifest = [{"Config": f"{name}.json", "RepoTags": [reference], "Layers": [f"{one}/layer.tar" for one in digests]}]
     fresh = out.with_suffix(".new")
     with tarfile.open(fresh, "w") as tar:
         for path, content in ((f"{name}.json", body), ("manifest.json", json.dumps(manifest).encode())):

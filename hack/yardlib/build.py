@@ -35,7 +35,9 @@ class Component:
     @property
     def version(self) -> str:
         """As pinned in go.mod."""
-        match = re.search(rf"^(?:require )?\s*{re.escape(self.module)} (v\S+)", (self.sources / "go.mod").read_text(), re.M)
+        match = re.search(
+            rf"^(?:require )?\s*{re.escape(self.module)} (v\S+)", (self.sources / "go.mod").read_text(), re.M
+        )
         if match is None:
             raise YardError(f"{self.sources / 'go.mod'} does not name {self.module}")
         return match.group(1)

@@ -93,7 +93,10 @@ def kill(group: str) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if time.monotonic() > deadline:
-            raise YardError(f"processes {sorted(members)} of group {group} do not die", "look at them with ps; they may hang in the kernel")
+            raise YardError(
+                f"processes {sorted(members)} of group {group} do not die",
+                "look at them with ps; they may hang in the kernel",
+            )
         time.sleep(0.02)
 
 

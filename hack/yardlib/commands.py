@@ -82,7 +82,7 @@ def kubeconfig(arguments: argparse.Namespace) -> None:
 def status(arguments: argparse.Namespace) -> None:
     """One line a program; raises when one is dead, so that scripts see it."""
     cluster = local.get(arguments.name)
-    print(f"cluster {cluster.spec.name}: slot {cluster.addresses.slot}, API https://{cluster.api_host}:6443, state {cluster.state}")
+    print(f"cluster {cluster.spec.name}: slot {cluster.addresses.slot}, API {cluster.api_host}, state {cluster.state}")
     dead = []
     for program in local.programs(cluster):
         pid = process.pid_of(program.pid_file)
@@ -91,7 +91,9 @@ def status(arguments: argparse.Namespace) -> None:
         if pid is None:
             dead.append(f"{place}/{program.name}")
     if dead:
-        raise YardError(f"not running: {', '.join(dead)}", f"mend it: hack/yard up --name {cluster.spec.name} (same flags)")
+        raise YardError(
+            f"not running: {', '.join(dead)}", f"mend it: hack/yard up --name {cluster.spec.name} (same flags)"
+        )
 
 
 def list_nodes(arguments: argparse.Namespace) -> None:
@@ -100,8 +102,9 @@ def list_nodes(arguments: argparse.Namespace) -> None:
     print(f"{'NAME':12} {'READY':6} {'BLOCK':12} {'RACK':14} {'GPUS':>4} {'RDMA':>4}")
     for item in cluster.api().get("/api/v1/nodes")["items"]:
         labels, offers = item["metadata"]["labels"], item["status"].get("allocatable", {})
+        name, ready = item["metadata"]["name"], "yes" if nodes.is_ready(item) else "no"
         print(
-            f"{item['metadata']['name']:12} {'yes' if nodes.is_ready(item) else 'no':6} {labels.get(LABEL_BLOCK, '-'):12} "
+            f"{name:12} {ready:6} {labels.get(LABEL_BLOCK, '-'):12} "
             f"{labels.get(LABEL_RACK, '-'):14} {offers.get(RESOURCE_GPU, '0'):>4} {offers.get(RESOURCE_RDMA, '0'):>4}"
         )
 

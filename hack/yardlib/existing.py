@@ -32,6 +32,9 @@ def up() -> None:
     """Checks that the cluster answers."""
     path = kubeconfig()
     if not path.exists():
-        raise YardError(f"there is no kubeconfig at {path}", "export KUBECONFIG=..., or make a cluster: hack/yard up --provider local")
+        raise YardError(
+            f"there is no kubeconfig at {path}",
+            "export KUBECONFIG=..., or make a cluster: hack/yard up --provider local",
+        )
     run([kubectl(), "--kubeconfig", str(path), "get", "--raw", "/readyz"], hint=f"does the cluster of {path} run?")
     say(f"using the cluster of {path}")

@@ -177,9 +177,7 @@ def _operator_inputs() -> bytes:
 
 
 _BUSYBOX_LAYER = Layer("busybox", _busybox_inputs, _write_busybox)
-PAUSE = Image(
-    "pause", "trainyard.dev/pause:1", (_BUSYBOX_LAYER,), Config(command=("/bin/sleep", "2147483647"))
-)
+PAUSE = Image("pause", "trainyard.dev/pause:1", (_BUSYBOX_LAYER,), Config(command=("/bin/sleep", "2147483647")))
 BUSYBOX_IMAGE = Image("busybox", "trainyard.dev/busybox:1", (_BUSYBOX_LAYER,), Config(command=("/bin/sh",)))
 TORCH = Image(
     "torch",
@@ -194,13 +192,20 @@ OPERATOR = Image(
     "operator",
     "trainyard.dev/operator:dev",
     (
-        Layer("python", _debian_inputs("python3", "ca-certificates"), _debian("python3", "ca-certificates"), "40 s, once"),
+        Layer(
+            "python", _debian_inputs("python3", "ca-certificates"), _debian("python3", "ca-certificates"), "40 s, once"
+        ),
         Layer("dependencies", lambda: PYTHON.encode() + OPERATOR_LOCK.read_bytes(), _write_dependencies, "20 s"),
         Layer("operator", _operator_inputs, _write_operator),
     ),
     Config(
-        entrypoint=("/usr/bin/python3", "-m", "trainyard"),
-        environment=("PYTHONPATH=/app/operator:/app/dependencies", "PYTHONUNBUFFERED=1", "HOME=/tmp"),
+        entrypoint=("python3", "-m", "trainyard"),
+        environment=(
+            "PYTHONPATH=/app/operator:/app/dependencies",
+            "PYTHONUNBUFFERED=1",
+            "PYTHONDONTWRITEBYTECODE=1",
+            "HOME=/tmp",
+        ),
         user=f"{NOBODY}:{NOBODY}",
         directory="/app",
     ),

@@ -66,7 +66,17 @@ def up(spec: ClusterSpec) -> None:
     state = cluster_dir(spec.name)
     state.mkdir(parents=True, exist_ok=True)
     if exists(spec.name):
-        run(["kind", "export", "kubeconfig", "--name", cluster_name(spec.name), "--kubeconfig", str(kubeconfig(spec.name))])
+        run(
+            [
+                "kind",
+                "export",
+                "kubeconfig",
+                "--name",
+                cluster_name(spec.name),
+                "--kubeconfig",
+                str(kubeconfig(spec.name)),
+            ]
+        )
     else:
         rendered = state / "kind.json"
         rendered.write_text(json.dumps(config(spec), indent=1) + "\n")
@@ -113,7 +123,7 @@ def down(name: str) -> bool:
 def load_image(name: str, what: str) -> None:
     """The operator's image is built by its Dockerfile, other references are taken from the engine as they are."""
     tar = Path(what)
-    if tar.exists():
+    if tar.is_file():
         run(["kind", "load", "image-archive", str(tar), "--name", cluster_name(name)], hint=KIND_HINT)
         return
     reference = images.BY_NAME[what].reference if what in images.BY_NAME else what

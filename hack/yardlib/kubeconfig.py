@@ -20,9 +20,7 @@ def write(path: Path, *, cluster: str, server: str, authority: Path, identity: I
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": name,
-        "clusters": [
-            {"name": name, "cluster": {"server": server, "certificate-authority-data": inline(authority)}}
-        ],
+        "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": inline(authority)}}],
         "users": [
             {
                 "name": name,

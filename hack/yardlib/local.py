@@ -58,11 +58,7 @@ def up(asked: ClusterSpec) -> Cluster:
 
 def programs_of(spec: ClusterSpec) -> tuple[str, ...]:
     """What has to be built for such a cluster."""
-    return (
-        build.CONTROL_PLANE
-        + (build.NODES if spec.nodes else ())
-        + (build.FAKE_NODES if spec.fake_nodes else ())
-    )
+    return build.CONTROL_PLANE + (build.NODES if spec.nodes else ()) + (build.FAKE_NODES if spec.fake_nodes else ())
 
 
 def parts(cluster: Cluster) -> list[Program]:

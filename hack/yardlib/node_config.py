@@ -69,7 +69,7 @@ def containerd(node: RealNode) -> str:
 version = 2
 root = "{node.folder}/containerd"
 state = "{node.runtime}/containerd"
-disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs"]
+disabled_plugins = ["io.containerd.internal.v1.opt"]
 
 [grpc]
   address = "{node.socket}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -134,7 +133,11 @@ def start(node: RealNode) -> None:
 def _left_our_network(pid: int) -> bool:
     """True once the anchor is in its own namespaces and has bound its folder."""
     bound = Path(f"/proc/{pid}/mountinfo").read_text()
-    return KUBELET_PLUGINS in bound and os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net")
+    return KUBELET_PLUGINS in bound and _network_of(pid) != _network_of("self")
+
+
+def _network_of(pid: int | str) -> str:
+    return str(Path(f"/proc/{pid}/ns/net").readlink())
 
 
 def _runtime_answers(node: RealNode) -> bool:

@@ -1,4 +1,4 @@
-"""A certificate authority for one cluster, and the certificates of its parts; made with openssl, kept with the state."""
+"""A certificate authority for one cluster, and the certificates of its parts: made with openssl, kept beside them."""
 
 from __future__ import annotations
 

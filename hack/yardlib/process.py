@@ -55,7 +55,7 @@ def started_at(pid: int) -> str | None:
 def _threads_left(pid: int) -> bool:
     """The first thread of a killed program may be gone while others still hold its sockets."""
     with contextlib.suppress(OSError):
-        return len(os.listdir(f"/proc/{pid}/task")) > 1
+        return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir()) > 1
     return False
 
 
@@ -86,11 +86,11 @@ def ensure(program: Program) -> bool:
             env={**os.environ, **program.env},
             start_new_session=True,
         )
+    child.returncode = 0  # it outlives us on purpose: nobody waits for it, and Popen need not warn of that
     start = started_at(child.pid)
     if start is None:
         raise died(program)
     program.pid_file.write_text(f"{child.pid} {start}\n")
-    child.returncode = 0  # it outlives us on purpose: nobody waits for it, and Popen need not warn of that
     return True
 
 

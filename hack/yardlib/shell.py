@@ -22,9 +22,7 @@ def run(
 ) -> str:
     """Runs a program to its end and returns its standard output; anything but exit 0 raises."""
     try:
-        done = subprocess.run(
-            list(argv), input=stdin, cwd=cwd, env=env, text=True, capture_output=True, check=False
-        )
+        done = subprocess.run(list(argv), input=stdin, cwd=cwd, env=env, text=True, capture_output=True, check=False)
     except FileNotFoundError as missing:
         raise YardError(f"the program `{argv[0]}` is not installed", hint) from missing
     if done.returncode != 0:
@@ -41,9 +39,7 @@ def succeeds(argv: Sequence[str]) -> bool:
         return False
 
 
-def wait_until(
-    condition: Callable[[], bool], *, seconds: float, what: str, hint: str = "", pause: float = 0.1
-) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float, what: str, hint: str = "", pause: float = 0.1) -> None:
     """Polls until the condition holds; raises with `what` was awaited when the time is over."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -102,7 +102,10 @@ def choose(owners: dict[str, str], owner: str) -> int:
     free = next((slot for slot in range(SLOTS) if str(slot) not in owners), None)
     if free is None:
         listed = "\n".join(f"  {slot}: {holder}" for slot, holder in sorted(owners.items()))
-        raise YardError(f"all {SLOTS} slots for clusters on this machine are taken:\n{listed}", "take one down: hack/yard down --name NAME")
+        raise YardError(
+            f"all {SLOTS} slots for clusters on this machine are taken:\n{listed}",
+            "take one down: hack/yard down --name NAME",
+        )
     return free
 
 

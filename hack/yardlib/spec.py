@@ -30,7 +30,9 @@ class ClusterSpec:
     def check(self) -> None:
         """Raises when a value makes no cluster."""
         if not _NAME.fullmatch(self.name):
-            raise YardError(f"'{self.name}' is no name for a cluster", "use lower-case letters, digits and '-', at most 32")
+            raise YardError(
+                f"'{self.name}' is no name for a cluster", "use lower-case letters, digits and '-', at most 32"
+            )
         if not 0 <= self.nodes <= MAX_REAL_NODES:
             raise YardError(f"--nodes {self.nodes} is out of range", f"a cluster has 0 to {MAX_REAL_NODES} real nodes")
         if not 0 <= self.fake_nodes <= MAX_FAKE_NODES:

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from yardlib.errors import YardError
@@ -56,9 +55,7 @@ def require(wanted: dict[str, str]) -> None:
 def require_root(purpose: str) -> None:
     """Real nodes need namespaces, mounts and control groups."""
     if os.geteuid() != 0:
-        raise YardError(
-            f"{purpose} needs root", "run it with sudo, or ask for a cluster without real nodes: --nodes 0"
-        )
+        raise YardError(f"{purpose} needs root", "run it with sudo, or ask for a cluster without real nodes: --nodes 0")
 
 
 def go() -> str:
@@ -84,6 +81,6 @@ def _cached_go() -> Path:
     return found[0] if found else _cached_go_root() / "bin" / "go"
 
 
-def _go_version(program: str) -> Sequence[int]:
+def _go_version(program: str) -> tuple[int, ...]:
     match = re.search(r"go(\d+)\.(\d+)", run([program, "version"]))
     return tuple(int(part) for part in match.groups()) if match else (0, 0)

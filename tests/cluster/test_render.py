@@ -1,0 +1,274 @@
+"""Is what would be written and called right? No cluster, no root, nothing installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from yardlib import archive, build, control_plane, dns, fake_nodes, faults, images, kind, node_config, process, slots
+from yardlib.archive import Config, Entry
+from yardlib.cli import main, parser
+from yardlib.control_plane import Cluster
+from yardlib.errors import YardError
+from yardlib.node_config import RealNode
+from yardlib.paths import REPOSITORY
+from yardlib.process import Program
+from yardlib.slots import Addresses
+from yardlib.spec import ClusterSpec, merge
+
+SPEC = ClusterSpec(name="t", nodes=3, fake_nodes=20)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return Cluster(SPEC, Addresses(3), tmp_path)
+
+
+def test_a_cluster_keeps_its_slot_and_another_gets_the_lowest_free_one() -> None:
+    owners = {"0": "/a", "2": "/c"}
+    assert slots.choose(owners, "/c") == 2
+    assert slots.choose(owners, "/new") == 1
+
+
+def test_when_all_slots_are_taken_the_error_lists_who_has_them() -> None:
+    owners = {str(slot): f"/cluster-{slot}" for slot in range(slots.SLOTS)}
+    with pytest.raises(YardError, match="/cluster-7") as caught:
+        slots.choose(owners, "/new")
+    assert "down" in caught.value.hint
+
+
+def test_no_two_slots_share_an_address_a_range_or_a_device() -> None:
+    seen: set[str] = set()
+    for slot in range(slots.SLOTS):
+        a = Addresses(slot)
+        own = {a.bridge, a.loopback, a.gateway, a.network, a.services}
+        own |= {value for index in range(1, 16) for value in (a.node(index), a.pods(index), a.veth(index))}
+        assert not own & seen
+        assert all(len(a.veth(index)) <= 15 for index in range(1, 16)), "the kernel's limit for device names"
+        seen |= own
+
+
+def test_claims_survive_and_are_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "runtime_root", lambda: tmp_path)
+    first, second = slots.claim(Path("/one")), slots.claim(Path("/two"))
+    assert first != second
+    assert slots.claim(Path("/one")) == first == slots.find(Path("/one"))
+    slots.release(Path("/one"))
+    assert slots.find(Path("/one")) is None
+    assert slots.claim(Path("/three")) == first
+
+
+def test_a_living_cluster_may_gain_fake_nodes_and_change_nothing_else() -> None:
+    assert merge(SPEC, ClusterSpec(name="t", nodes=3, fake_nodes=50)).fake_nodes == 50
+    assert merge(SPEC, ClusterSpec(name="t", nodes=3, fake_nodes=0)).fake_nodes == 20
+    with pytest.raises(YardError, match="nodes: 3 -> 2"):
+        merge(SPEC, ClusterSpec(name="t", nodes=2))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ClusterSpec(name="Bad_Name"),
+        ClusterSpec(name="t", nodes=16),
+        ClusterSpec(name="t", nodes=-1),
+        ClusterSpec(name="t", fake_nodes=20_001),
+        ClusterSpec(name="t", fake_gpus=65),
+        ClusterSpec(name="t", profile="turbo"),
+    ],
+)
+def test_a_spec_that_makes_no_cluster_is_refused(spec: ClusterSpec) -> None:
+    with pytest.raises(YardError):
+        spec.check()
+
+
+def test_a_spec_is_read_back_as_written(tmp_path: Path) -> None:
+    SPEC.save(tmp_path / "spec.json")
+    assert ClusterSpec.load(tmp_path / "spec.json") == SPEC
+    assert ClusterSpec.load(tmp_path / "none.json") is None
+
+
+def test_only_profiles_change_timers(tmp_path: Path) -> None:
+    def flags(profile: str) -> str:
+        one = Cluster(ClusterSpec(name="t", profile=profile), Addresses(0), tmp_path)
+        return " ".join(control_plane.api_server_args(one) + control_plane.controller_manager_args(one))
+
+    assert "grace-period" not in flags("default") and "toleration-seconds" not in flags("default")
+    assert "--node-monitor-grace-period=10s" in flags("fast-timers")
+    assert "--kube-api-qps=1000" in flags("bench")
+
+
+def test_without_real_nodes_everything_stays_on_the_loopback(tmp_path: Path) -> None:
+    alone = Cluster(ClusterSpec(name="t", nodes=0), Addresses(2), tmp_path)
+    assert "--bind-address=127.198.2.1" in control_plane.api_server_args(alone)
+
+
+def test_the_bench_profile_raises_the_schedulers_limit(tmp_path: Path) -> None:
+    bench = Cluster(ClusterSpec(name="t", profile="bench"), Addresses(0), tmp_path)
+    connection = control_plane.scheduler_config(bench)["clientConnection"]
+    assert isinstance(connection, dict) and connection["qps"] == connection["burst"] == 5000
+
+
+def test_denied_names_are_forgotten_after_a_second(cluster: Cluster) -> None:
+    assert "denial 9984 1" in dns.corefile(cluster)
+    assert "bind 198.18.48.1" in dns.corefile(cluster)
+
+
+def test_a_node_has_its_own_sockets_ranges_and_group(cluster: Cluster) -> None:
+    one, two = RealNode(cluster, 1), RealNode(cluster, 2)
+    assert node_config.kubelet(one)["cgroupRoot"] == "/trainyard/3/node-1"
+    assert "198.18.50.0/24" in json.dumps(node_config.cni(two))
+    assert str(one.socket) != str(two.socket)
+    assert len(str(RealNode(cluster, 15).device_plugins / "rdma-hca_shared_devices_a.sock")) < 108
+    assert "restrict_oom_score_adj = true" in node_config.containerd(one)
+
+
+def test_fake_nodes_are_spread_over_racks_and_blocks() -> None:
+    labels = [fake_nodes.node(i, gpus=8, tainted=False)["metadata"]["labels"] for i in range(256)]
+    assert {one["topology.trainyard.dev/rack"] for one in labels} == {f"rack-{i}" for i in range(16)}
+    assert {one["topology.trainyard.dev/block"] for one in labels} == {"block-0", "block-1"}
+    assert len({one["kubernetes.io/hostname"] for one in labels}) == 256
+
+
+def test_fake_nodes_offer_what_they_are_told_and_are_tainted_beside_real_ones() -> None:
+    plain, beside = fake_nodes.node(0, gpus=4, tainted=False), fake_nodes.node(0, gpus=0, tainted=True)
+    assert plain["status"]["allocatable"]["nvidia.com/gpu"] == "4"
+    assert plain["status"]["allocatable"]["pods"] == "110"
+    assert plain["spec"]["taints"] == []
+    assert "nvidia.com/gpu" not in beside["status"]["allocatable"]
+    assert beside["spec"]["taints"][0]["effect"] == "NoSchedule"
+
+
+def test_broken_devices_add_up_until_they_are_healed(tmp_path: Path) -> None:
+    file = tmp_path / "faults"
+    faults.break_devices(file, "nvidia.com/gpu", [3])
+    faults.break_devices(file, "nvidia.com/gpu", [1, 3])
+    assert file.read_text() == "nvidia.com/gpu 1\nnvidia.com/gpu 3\n"
+    faults.heal(file)
+    assert faults.read(file) == set()
+
+
+def test_versions_come_from_the_pinned_modules() -> None:
+    versions = {component.folder: component.version for component in build.COMPONENTS}
+    assert versions["kubernetes"].startswith("v1.")
+    kubernetes = build.COMPONENTS[0]
+    assert f"gitVersion={kubernetes.version}" in build.link_flags(kubernetes)
+
+
+def test_a_program_is_started_once_found_again_and_killed(tmp_path: Path) -> None:
+    sleeper = Program("sleeper", ["sleep", "60"], tmp_path)
+    try:
+        assert process.ensure(sleeper)
+        assert not process.ensure(sleeper), "it runs already"
+        pid = process.pid_of(sleeper.pid_file)
+        assert pid is not None
+        sleeper.pid_file.write_text(f"{pid} 1\n")
+        assert process.pid_of(sleeper.pid_file) is None, "another process under a number used again is not ours"
+        sleeper.pid_file.write_text(f"{pid} {process.started_at(pid)}\n")
+    finally:
+        assert process.stop(sleeper.pid_file, kill=True)
+    assert process.pid_of(sleeper.pid_file) is None
+
+
+def test_waiting_ends_when_the_program_has_died_and_shows_its_last_words(tmp_path: Path) -> None:
+    program = Program("talker", ["/bin/sh", "-c", "echo no such disk"], tmp_path)
+    with pytest.raises(YardError, match="no such disk"):
+        process.ensure(program)
+        process.wait_until_alive([program], lambda: False, seconds=10, what="a miracle")
+
+
+def test_an_archive_names_its_layers_by_their_digests(tmp_path: Path) -> None:
+    layer, out = tmp_path / "a.layer.tar", tmp_path / "out.tar"
+    archive.write_layer(layer, [Entry("bin", folder=True, mode=0o755), Entry("bin/x", b"x", 0o755)])
+    archive.write_archive(out, "trainyard.dev/x:1", [layer], Config(command=("/bin/x",), user="65532:65532"))
+    with tarfile.open(out) as tar:
+        manifest = json.load(tar.extractfile("manifest.json"))[0]  # type: ignore[arg-type]
+        config = json.load(tar.extractfile(manifest["Config"]))  # type: ignore[arg-type]
+        names = tar.getnames()
+    assert manifest["RepoTags"] == ["trainyard.dev/x:1"]
+    assert manifest["Layers"][0] in names
+    assert config["rootfs"]["diff_ids"] == [f"sha256:{archive.digest(layer)}"]
+    assert config["config"]["User"] == "65532:65532"
+
+
+def test_the_same_input_gives_the_same_layer(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        archive.write_layer(tmp_path / name, archive.folder_entries(Path(images.OPERATOR_SOURCES) / "trainyard", "app"))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_dockerfile_and_the_local_image_start_alike() -> None:
+    text = (REPOSITORY / "Dockerfile").read_text()
+    config = images.OPERATOR.config
+    assert f"USER {config.user}" in text
+    assert f"ENTRYPOINT {json.dumps(list(config.entrypoint))}" in text
+    for variable in config.environment:
+        assert variable in text
+    assert "--require-hashes" in text and "requirements/operator.txt" in text
+
+
+def _fake_tool(folder: Path, name: str, answer: str = "") -> None:
+    tool = folder / name
+    tool.write_text(f'#!/bin/sh\necho "{name} $*" >> "{folder}/calls"\n{answer}\n')
+    tool.chmod(0o755)
+
+
+def test_kind_is_called_with_the_same_labels_and_resources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("kind", "kubectl", "docker"):
+        _fake_tool(tmp_path, name)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert main(["up", "--name", "t", "--nodes", "2", "--provider", "kind"]) == 0
+    assert main(["load-image", "operator", "--name", "t", "--provider", "kind"]) == 0
+    calls = (tmp_path / "calls").read_text()
+    assert "kind create cluster --config" in calls
+    assert "patch node trainyard-t-worker --subresource=status" in calls
+    assert "patch node trainyard-t-worker2 " in calls
+    assert '"nvidia.com/gpu": "8"' in calls and '"rdma/hca_shared_devices_a": "8"' in calls
+    assert "docker build --tag trainyard.dev/operator:dev" in calls
+    assert "kind load docker-image trainyard.dev/operator:dev --name trainyard-t" in calls
+    rendered = json.loads((tmp_path / "cache/trainyard/clusters/t/kind.json").read_text())
+    assert [node["role"] for node in rendered["nodes"]] == ["control-plane", "worker", "worker"]
+    assert rendered["nodes"][1]["labels"]["topology.trainyard.dev/rack"] == "rack-local-0"
+
+
+def test_kind_leaves_a_living_cluster_and_deletes_only_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fake_tool(tmp_path, "kind", 'if [ "$2" = clusters ]; then echo trainyard-t; echo other; fi')
+    _fake_tool(tmp_path, "kubectl")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    kind.up(ClusterSpec(name="t", nodes=1))
+    assert kind.down("t") and not kind.down("absent")
+    calls = (tmp_path / "calls").read_text()
+    assert "create cluster" not in calls
+    assert calls.count("delete cluster --name trainyard-t") == 1 and "other" not in calls
+
+
+def test_what_is_wrong_is_said_with_the_next_step(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kubeconfig", "--name", "no-such-cluster", "--provider", "local"]) == 1
+    said = capsys.readouterr().err
+    assert "no-such-cluster" in said and "hack/yard up" in said
+
+
+def test_every_command_has_help() -> None:
+    help_text = parser().format_help()
+    for command in ("up", "down", "status", "kubeconfig", "nodes", "load-image", "node-stop", "device-fail"):
+        assert command in help_text
+
+
+def test_the_front_door_needs_nothing_but_the_standard_library(tmp_path: Path) -> None:
+    door = REPOSITORY / "hack" / "yard"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(door), "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "load-image" in done.stdout
