@@ -20,6 +20,7 @@ TOP = "trainyard"
 CONTROLLERS = (
     "pids", "cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "hugetlb", "net_cls", "perf_event",
     "systemd",
+    "unified",  # where both versions are mounted, the runtime makes a folder there too
 )  # fmt: skip
 KILL_SECONDS = 20.0
 
