@@ -5,9 +5,12 @@ They ask the API server and answer; what they find goes into the store, so that 
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 from trainyard.api.constants import LABEL_JOB, LABEL_JOB_UID
 from trainyard.engine.hands import Hands, Outcome, Pass
-from trainyard.kube.errors import NotFound
+from trainyard.kube.client import PAGE_SIZE
+from trainyard.kube.errors import Gone, NotFound
 from trainyard.kube.resources import CONFIG_MAPS, PODS, TRAINING_JOBS
 from trainyard.model.plan import ConfirmJobGone
 from trainyard.model.translate import child_view, job_view
@@ -23,7 +26,7 @@ async def nothing_live(hands: Hands, step: Pass, *, dead: frozenset[str], strang
         return False
     uid = step.snapshot.uid
     selector = f"{LABEL_JOB}={step.snapshot.key.name}" if strangers else f"{LABEL_JOB_UID}={uid}"
-    listed = await _children(hands, PODS_LIVE, step.snapshot.key.namespace, selector)
+    listed = await _children(hands, _NOT_TERMINAL, step.snapshot.key.namespace, selector)
     live = [p.name for p in listed if p.owner_uid and (strangers or p.owner_uid == uid) and p.name not in dead]
     # A pod whose labels somebody took off is missed by the selector, not by the store.
     live += [p.name for p in hands.store.gang(uid).pods.values() if not p.terminal and p.name not in dead]
@@ -47,7 +50,7 @@ async def job_gone(hands: Hands, step: Pass, confirm: ConfirmJobGone) -> Outcome
         hands.store.upsert_job(job)
         if job.uid == confirm.uid:
             return Outcome.MOOT
-    pods = await _children(hands, PODS_ALL, key.namespace, f"{LABEL_JOB_UID}={confirm.uid}")
+    pods = await _children(hands, None, key.namespace, f"{LABEL_JOB_UID}={confirm.uid}")
     step.confirmed = frozenset(p.uid for p in pods if p.owner_uid == confirm.uid)
     step.log.info("the job is gone", uid=confirm.uid, pods=len(step.confirmed))
     return Outcome.DONE
@@ -67,10 +70,22 @@ async def _hosts_left(hands: Hands, step: Pass) -> bool:
     return bool(hosts)
 
 
-PODS_LIVE: str | None = _NOT_TERMINAL
-PODS_ALL: str | None = None
-
-
 async def _children(hands: Hands, fields: str | None, namespace: str, selector: str) -> list[ChildView]:
-    listed = await hands.client.list(PODS, namespace, labels=selector, fields=fields, metadata_only=True)
-    return [child_view(raw) for raw in listed.items]
+    """Metadata, page by page: ten thousand pods need not be held as dicts to know their names."""
+    try:
+        return await _paged(hands, fields, namespace, selector, PAGE_SIZE)
+    except Gone:  # reading took longer than the server remembers: once more, in one piece
+        return await _paged(hands, fields, namespace, selector, None)
+
+
+async def _paged(
+    hands: Hands, fields: str | None, namespace: str, selector: str, page_size: int | None
+) -> list[ChildView]:
+    views: list[ChildView] = []
+    pages = hands.client.list_pages(
+        PODS, namespace, labels=selector, fields=fields, metadata_only=True, page_size=page_size
+    )
+    async with aclosing(pages):
+        async for page in pages:
+            views += map(child_view, page.items)
+    return views

@@ -129,8 +129,9 @@ class PodTable:
         owner_before = before.job_uid if before is not None else ""
         owner_after = after.job_uid if after is not None else ""
         settled = False
-        if owner_before and owner_before != owner_after and before is not None:
-            settled = self._leave(owner_before, before)
+        if before is not None and owner_before != owner_after:
+            if owner_before:
+                settled = self._leave(owner_before, before)
             before = None
         if owner_after and after is not None:
             settled = self._join(owner_after, before, after)
@@ -141,7 +142,9 @@ class PodTable:
         if gang is None:
             gang = self.gangs[owner] = Gang()
         gang.pods[after.uid] = after
-        if before is None:
+        if before is None or before.job != after.job:
+            if before is not None:
+                self._count_owner(self._owners_by_name, Key(before.namespace, before.job), owner, -1)
             self._count_owner(self._owners_by_name, Key(after.namespace, after.job), owner, 1)
         node_before = before.node if before is not None else ""
         if after.node != node_before:
@@ -178,9 +181,7 @@ class PodTable:
         """Move the pod's share from where it was to where it is. True where some node got room."""
         place_before = _place(before) if before is not None else ""
         place_after = _place(after) if after is not None else ""
-        if place_before == place_after and (
-            not place_after or (before is not None and after is not None and before.resources == after.resources)
-        ):
+        if place_before == place_after and (not place_after or _counts_alike(before, after)):
             return False
         if before is not None and place_before:
             self._add_usage(place_before, before.resources, -1)
@@ -205,6 +206,17 @@ class PodTable:
         if pod.job_uid or not pod.node or pod.terminal:
             return False
         return any(value > 0 and name in self._accelerators for name, value in pod.resources)
+
+
+def _counts_alike(before: PodView | None, after: PodView | None) -> bool:
+    """Neither what it uses nor whether it is a stranger has changed."""
+    if before is None or after is None:
+        return False
+    return (
+        before.resources == after.resources
+        and bool(before.job_uid) == bool(after.job_uid)
+        and bool(before.node) == bool(after.node)
+    )
 
 
 def _place(pod: PodView) -> str:

@@ -1,0 +1,151 @@
+"""Is every key worked on once at a time, soon enough, and never in a hot loop?"""
+
+from __future__ import annotations
+
+import asyncio
+
+from engine.fakes import Clock
+from trainyard.engine.queue import Target, WorkQueue, work
+from trainyard.model.views import Key
+
+A, B = Target(Key("n", "a")), Target(Key("n", "b"))
+
+
+def test_a_key_added_twice_is_taken_once() -> None:
+    queue = WorkQueue(Clock())
+    queue.add(A)
+    queue.add(A)
+    assert queue.take() == A
+    assert queue.take() is None
+
+
+def test_the_sooner_of_two_times_counts() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock)
+    queue.add(A, 10)
+    queue.add(A, 1)
+    queue.add(A, 5)
+    assert queue.take() is None
+    assert queue.next_in() == 1
+    clock.at += 1
+    assert queue.take() == A
+    queue.done(A)
+    clock.at += 20
+    assert queue.take() is None
+
+
+def test_the_key_that_waited_longest_comes_first() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock)
+    queue.add(B, 1)
+    queue.add(A, 2)
+    clock.at += 3
+    assert queue.oldest_ready() == 2
+    assert [queue.take(), queue.take()] == [B, A]
+
+
+def test_a_key_in_work_is_not_taken_again_until_it_is_done() -> None:
+    queue = WorkQueue(Clock())
+    queue.add(A)
+    queue.take()
+    queue.add(A)
+    assert queue.take() is None
+    assert queue.depth() == (1, 0, 1)
+    queue.done(A)
+    assert queue.take() == A
+
+
+def test_a_failing_key_waits_ever_longer_whatever_comes_in() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock)
+    queue.add(A)
+    pauses = []
+    for _ in range(9):
+        assert queue.take() == A
+        pauses.append(queue.failed(A))
+        queue.add(A)
+        assert queue.take() is None
+        clock.at += pauses[-1]
+    assert pauses[-1] >= 30
+    assert pauses[0] <= 0.5
+    assert queue.take() == A
+    queue.done(A)
+    queue.add(A)
+    assert queue.take() == A, "once it went well there is no pause"
+
+
+def test_the_servers_own_word_on_when_to_come_back_is_kept() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock)
+    queue.add(A)
+    queue.take()
+    assert queue.failed(A, at_least=42) == 42
+    clock.at += 41
+    assert queue.take() is None
+
+
+def test_a_blocked_key_goes_on_as_soon_as_something_changes() -> None:
+    queue = WorkQueue(Clock())
+    queue.add(A)
+    queue.take()
+    queue.blocked(A)
+    assert queue.take() is None
+    queue.add(A)
+    assert queue.take() == A
+
+
+def test_clear_forgets_what_waits() -> None:
+    queue = WorkQueue(Clock())
+    queue.add(A)
+    queue.clear()
+    assert queue.take() is None
+    assert queue.next_in() is None
+
+
+async def test_workers_are_bounded_and_one_stuck_key_holds_up_no_other() -> None:
+    queue = WorkQueue()
+    release, seen, running, most = asyncio.Event(), asyncio.Queue[str](), 0, 0
+
+    async def do(target: Target) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        if target.key.name == "0":
+            await release.wait()
+        else:
+            await asyncio.sleep(0)
+        running -= 1
+        seen.put_nowait(target.key.name)
+        queue.done(target)
+
+    workers = asyncio.create_task(work(queue, do, 2))
+    for number in range(6):
+        queue.add(Target(Key("n", str(number))))
+    async with asyncio.timeout(5):
+        others = {await seen.get() for _ in range(5)}
+        release.set()
+        last = await seen.get()
+    assert most == 2
+    assert (others, last) == ({"1", "2", "3", "4", "5"}, "0")
+    workers.cancel()
+    await asyncio.gather(workers, return_exceptions=True)
+
+
+async def test_nothing_outlives_the_workers() -> None:
+    queue = WorkQueue()
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def do(target: Target) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    workers = asyncio.create_task(work(queue, do, 2))
+    queue.add(A)
+    async with asyncio.timeout(5):
+        await begun.wait()
+    workers.cancel()
+    await asyncio.gather(workers, return_exceptions=True)
+    assert ended.is_set()

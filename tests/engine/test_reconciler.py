@@ -1,0 +1,114 @@
+"""Does a pass end at rest, go on where it must, and keep one job's trouble to that job?"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from engine.fakes import KEY, NOW, Bench
+from trainyard.api.reasons import Reason
+from trainyard.engine.events import Events
+from trainyard.engine.executor import Executor
+from trainyard.engine.queue import Target, WorkQueue
+from trainyard.engine.reconciler import LATEST, Planner, Reconciler
+from trainyard.kube.client import Client
+from trainyard.kube.errors import ServerError
+from trainyard.kube.resources import SERVICES, TRAINING_JOBS
+from trainyard.model.plan import CreateService, EventNote, JobSnapshot, Plan, PlanningPolicy, WriteStatus
+from trainyard.model.status import JobStatus
+from trainyard.model.views import Instant
+
+TARGET = Target(KEY)
+
+
+class Rig:
+    """A reconciler over the bench, with a planner of the test's making."""
+
+    def __init__(self, bench: Bench, planner: Planner) -> None:
+        self.queue = WorkQueue(bench.api.clock)
+        self.events = Events(cast(Client, bench.api), "me")
+        self.woken = 0
+        self.reconciler = Reconciler(bench.hands, Executor(bench.hands, self.events), self.queue, planner, self._wake)
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    async def run(self) -> None:
+        self.queue.add(TARGET)
+        taken = self.queue.take()
+        assert taken == TARGET
+        await self.reconciler.reconcile(taken)
+
+
+def until_written(snapshot: JobSnapshot, now: Instant, policy: PlanningPolicy) -> Plan:
+    """Three status writes, each planned from the one before."""
+    assert snapshot.job is not None
+    if snapshot.job.status.gpus == 3:
+        return Plan(requeue_at=now + 7)
+    note = EventNote("Normal", Reason.RESUMED, f"now {snapshot.job.status.gpus + 1}")
+    return Plan((WriteStatus(JobStatus(gpus=snapshot.job.status.gpus + 1), "count"),), events=(note,))
+
+
+async def test_after_a_write_the_job_is_planned_again_from_what_came_back(bench: Bench) -> None:
+    rig = Rig(bench, until_written)
+    await rig.run()
+    assert bench.job.status.gpus == 3
+    assert rig.queue.next_in() == 7
+    assert rig.events._waiting.qsize() == 3
+
+
+async def test_events_wait_for_the_commit(bench: Bench) -> None:
+    bench.api.faults[("patch", str(TRAINING_JOBS), "gpt")] = [ServerError(500, "", "")]
+    rig = Rig(bench, until_written)
+    await rig.run()
+    assert rig.events._waiting.qsize() == 3, "the write that failed told of nothing"
+
+
+async def test_a_planner_that_breaks_harms_only_its_job(bench: Bench) -> None:
+    def poison(snapshot: JobSnapshot, now: Instant, policy: PlanningPolicy) -> Plan:
+        raise KeyError("worker")
+
+    rig = Rig(bench, poison)
+    await rig.run()
+    pause = rig.queue.next_in()
+    assert pause is not None
+    assert 0 < pause <= 0.5
+
+
+async def test_a_plan_that_changes_nothing_does_not_run_hot(bench: Bench) -> None:
+    plans = 0
+
+    def insist(snapshot: JobSnapshot, now: Instant, policy: PlanningPolicy) -> Plan:
+        nonlocal plans
+        plans += 1
+        return Plan((CreateService(),))
+
+    rig = Rig(bench, insist)
+    await rig.run()
+    assert plans == 2
+    assert len(bench.api.written("create", SERVICES)) == 1
+    assert rig.queue.next_in()
+
+
+async def test_an_error_is_backed_off_for_as_long_as_the_server_asks(bench: Bench) -> None:
+    bench.api.faults[("create", str(SERVICES), "")] = [ServerError(503, "", "", retry_after=17)]
+    bench.api.faults[("get", str(SERVICES), "")] = [ServerError(503, "", "", retry_after=17)]
+    rig = Rig(bench, lambda *_: Plan((CreateService(),)))
+    await rig.run()
+    assert rig.queue.next_in() == 17
+
+
+async def test_facts_and_requests_are_kept_for_the_next_pass(bench: Bench) -> None:
+    rig = Rig(bench, lambda *_: Plan(facts=frozenset({"waiting"})))
+    await rig.run()
+    bench.api.clock.at = NOW + 12
+    assert bench.begin().snapshot.seen == {"waiting": 12}
+    assert rig.woken == 0
+
+
+async def test_counts_wait_in_proportion_to_the_cost_of_a_pass(bench: Bench) -> None:
+    rig = Rig(bench, lambda *_: Plan())
+    await rig.run()
+    assert rig.reconciler.delay(TARGET, urgent=True) == 0
+    assert 0 < rig.reconciler.delay(TARGET, urgent=False) < LATEST
+    rig.reconciler._took[TARGET] = 10.0
+    assert rig.reconciler.delay(TARGET, urgent=False) == LATEST

@@ -1,0 +1,307 @@
+"""Does each step do its part exactly once, and refuse to act on what is no longer so?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from engine.fakes import KEY, Bench
+from trainyard.engine import children_step
+from trainyard.engine.guards import job_gone
+from trainyard.engine.hands import Outcome, Pass
+from trainyard.engine.pod_steps import create_pods, delete_pods
+from trainyard.engine.probe_step import probe_roles
+from trainyard.engine.status_step import write_status
+from trainyard.kube.errors import Forbidden, Invalid, NotFound, ServerError, Unreachable
+from trainyard.kube.resources import CONFIG_MAPS, PODS, SERVICES, TRAINING_JOBS
+from trainyard.model.plan import (
+    ConfirmJobGone,
+    ConfirmRecord,
+    CreateHosts,
+    CreatePods,
+    CreateRecord,
+    DeletePods,
+    PodRef,
+    WriteStatus,
+)
+from trainyard.model.status import JobStatus
+
+LOST = Unreachable("no answer", ambiguous=True)
+ALL = CreatePods(0, (0, 1, 2, 3))
+JOBS = str(TRAINING_JOBS)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainyard.engine.pod_steps._pause", lambda *_: 0.0)
+
+
+async def test_a_status_is_written_with_the_version_it_was_planned_from(bench: Bench) -> None:
+    outcome = await write_status(bench.hands, bench.begin(), WriteStatus(JobStatus(gpus=8), "why"))
+    assert outcome is Outcome.DONE
+    assert bench.job.status.gpus == 8, "the answer is in the store before anything else happens"
+
+
+async def test_a_status_that_says_nothing_new_is_not_written(bench: Bench) -> None:
+    assert await write_status(bench.hands, bench.begin(), WriteStatus(bench.job.status, "")) is Outcome.DONE
+    assert bench.api.written("patch", TRAINING_JOBS) == []
+
+
+async def test_a_stale_plan_writes_nothing(bench: Bench) -> None:
+    step = bench.begin()
+    bench.set_status(JobStatus(gpus=1))
+    assert await write_status(bench.hands, step, WriteStatus(JobStatus(gpus=8), "")) is Outcome.MOOT
+    assert bench.api.written("patch", TRAINING_JOBS) == []
+
+
+async def test_a_conflict_is_answered_by_a_live_look(bench: Bench) -> None:
+    step = bench.begin()
+    raw = bench.api.objects[(JOBS, "gpt")]
+    bench.api.put(TRAINING_JOBS, {**raw, "status": {"gpus": 3}})
+    assert await write_status(bench.hands, step, WriteStatus(JobStatus(gpus=8), "")) is Outcome.MOOT
+    assert bench.job.status.gpus == 3
+
+
+async def test_a_lost_answer_to_a_status_write_is_read_back(bench: Bench) -> None:
+    bench.api.losses[("patch", JOBS, "gpt")] = [LOST]
+    step = bench.begin()
+    assert await write_status(bench.hands, step, WriteStatus(JobStatus(gpus=8), "")) is Outcome.MOOT
+    assert bench.job.status.gpus == 8
+    assert not step.committed
+
+
+async def test_no_terminal_word_while_a_live_pod_shows(bench: Bench) -> None:
+    bench.open()
+    hidden = bench.pod(2, stored=False)
+    del bench.api.objects[(str(CONFIG_MAPS), bench.store.children.hosts("job-1")[0].name)]
+    write = WriteStatus(JobStatus(gpus=8), "", require_no_live_pods=True)
+    assert await write_status(bench.hands, bench.begin(), write) is Outcome.BLOCKED
+    dead = replace(write, dead=(hidden.name,))
+    assert await write_status(bench.hands, bench.begin(), dead) is Outcome.DONE
+
+
+async def test_no_attempt_opens_while_hosts_are_there(bench: Bench) -> None:
+    bench.open()
+    bench.set_status(JobStatus(attempt=1))
+    step = bench.begin()
+    assert await children_step.create_record(bench.hands, step, CreateRecord(bench.draft(1))) is Outcome.BLOCKED
+    assert bench.api.written("create", CONFIG_MAPS) == []
+
+
+async def test_no_attempt_opens_beside_a_pod_of_an_earlier_job(bench: Bench) -> None:
+    bench.open()
+    stranger = bench.pod(0, stored=False)
+    raw = bench.api.objects[(str(PODS), stranger.name)]
+    raw["metadata"]["ownerReferences"][0]["uid"] = "job-0"
+    for key in [k for k in bench.api.objects if k[0] == str(CONFIG_MAPS)]:
+        del bench.api.objects[key]
+    bench.set_status(JobStatus(attempt=1))
+    draft = CreateRecord(bench.draft(1))
+    assert await children_step.create_record(bench.hands, bench.begin(), draft) is Outcome.BLOCKED
+    del bench.api.objects[(str(PODS), stranger.name)]
+    assert await children_step.create_record(bench.hands, bench.begin(), draft) is Outcome.DONE
+    assert 1 in bench.store.children.records("job-1")
+
+
+async def test_the_stored_record_is_the_record(bench: Bench) -> None:
+    first = CreateRecord(bench.draft(0, ("a", "b", "c", "d")))
+    name = bench.hands.manifests.record(bench.job, first.draft)["metadata"]["name"]
+    bench.api.losses[("create", str(CONFIG_MAPS), name)] = [LOST]
+    assert await children_step.create_record(bench.hands, bench.begin(), first) is Outcome.DONE
+    second = CreateRecord(bench.draft(0, ("e", "f", "g", "h")))
+    assert await children_step.create_record(bench.hands, bench.begin(), second) is Outcome.DONE
+    assert bench.store.children.records("job-1")[0].nodes == ("a", "b", "c", "d")
+
+
+async def test_a_strangers_object_is_noted_and_left_alone(bench: Bench) -> None:
+    body = bench.hands.manifests.service(bench.job)
+    name = body["metadata"]["name"]
+    bench.api.put(SERVICES, {"metadata": {"name": name, "namespace": "default"}})
+    assert await children_step.create_service(bench.hands, bench.begin()) is Outcome.MOOT
+    assert bench.begin().snapshot.foreign_names == {name}
+    bench.api.clock.at += 60
+    assert bench.begin().snapshot.foreign_names == frozenset(), "it is tried again after a while"
+
+
+async def test_hosts_of_a_closed_attempt_are_not_made(bench: Bench) -> None:
+    bench.open()
+    step = bench.begin()
+    bench.set_status(JobStatus(attempt=1))
+    assert await children_step.create_hosts(bench.hands, step, CreateHosts(0)) is Outcome.MOOT
+
+
+async def test_a_record_is_missing_only_by_the_servers_own_word(bench: Bench) -> None:
+    record = bench.open()
+    step, confirm = bench.begin(), ConfirmRecord(0, record.name)
+    bench.api.faults[("get", str(CONFIG_MAPS), record.name)] = [NotFound(404, "", "page not found")]
+    with pytest.raises(NotFound):
+        await children_step.confirm_record(bench.hands, step, confirm)
+    assert not bench.begin().snapshot.record_missing
+    del bench.api.objects[(str(CONFIG_MAPS), record.name)]
+    assert await children_step.confirm_record(bench.hands, step, confirm) is Outcome.DONE
+    assert bench.begin().snapshot.record_missing
+
+
+async def test_all_pods_are_created_and_known_at_once(bench: Bench) -> None:
+    bench.open()
+    assert await create_pods(bench.hands, bench.begin(), ALL) is Outcome.DONE
+    assert sorted(p.rank for p in bench.begin().snapshot.pods) == [0, 1, 2, 3]
+
+
+async def test_a_refused_template_costs_one_call(bench: Bench) -> None:
+    bench.open()
+    bench.api.faults[("create", str(PODS), "")] = [Invalid(422, "Invalid", "no such thing")]
+    assert await create_pods(bench.hands, bench.begin(), ALL) is Outcome.MOOT
+    assert len(bench.api.written("create", PODS)) == 1
+    refused = bench.begin().snapshot.create_refused
+    assert refused is not None
+    assert (refused.attempt, refused.rank, refused.code) == (0, 0, 422)
+
+
+async def test_a_quota_spent_in_mid_gang_stops_the_creation(bench: Bench) -> None:
+    bench.open()
+    name = next(bench.hands.manifests.pods(bench.job, bench.store.children.records("job-1")[0], [1], frozenset()))
+    full = Forbidden(403, "Forbidden", "exceeded quota: q")
+    bench.api.faults[("create", str(PODS), name["metadata"]["name"])] = [full]
+    assert await create_pods(bench.hands, bench.begin(), ALL) is Outcome.MOOT
+    snapshot = bench.begin().snapshot
+    assert snapshot.create_refused is not None
+    assert "quota" in snapshot.create_refused.message
+    assert len(snapshot.pods) < 4
+
+
+async def test_a_lost_answer_to_a_create_makes_no_second_pod(bench: Bench) -> None:
+    bench.open()
+    record = bench.store.children.records("job-1")[0]
+    name = next(bench.hands.manifests.pods(bench.job, record, [0], frozenset()))["metadata"]["name"]
+    bench.api.losses[("create", str(PODS), name)] = [LOST]
+    assert await create_pods(bench.hands, bench.begin(), ALL) is Outcome.DONE
+    assert bench.api.written("create", PODS).count(name) == 1
+
+
+async def test_a_server_error_is_tried_again_and_then_told(bench: Bench) -> None:
+    bench.open()
+    bench.api.faults[("create", str(PODS), "")] = [ServerError(500, "", "etcd")]
+    assert await create_pods(bench.hands, bench.begin(), ALL) is Outcome.DONE
+    bench.api.objects = {k: v for k, v in bench.api.objects.items() if k[0] != str(PODS)}
+    bench.api.faults[("create", str(PODS), "")] = [ServerError(500, "", "etcd")] * 20
+    with pytest.raises(ServerError):
+        await create_pods(bench.hands, bench.begin(), ALL)
+
+
+async def test_creation_stops_when_the_attempt_is_closed(bench: Bench) -> None:
+    bench.open()
+
+    def close(_: object) -> None:
+        bench.set_status(JobStatus(attempt=1))
+
+    bench.api.on_create = close
+    assert await create_pods(bench.hands, bench.begin(), ALL) is Outcome.MOOT
+    assert len(bench.api.written("create", PODS)) == 1
+
+
+async def test_creation_stops_when_the_job_is_absent(bench: Bench) -> None:
+    bench.open()
+    bench.api.on_create = lambda _: bench.store.delete_job("job-1")
+    assert await create_pods(bench.hands, bench.begin(), ALL) is Outcome.MOOT
+    assert len(bench.api.written("create", PODS)) == 1
+
+
+async def test_only_the_jobs_own_pods_are_deleted(bench: Bench) -> None:
+    bench.open()
+    mine, theirs = bench.pod(0), bench.pod(1)
+    bench.store.upsert_pod(replace(theirs, job_uid="", resource_version=9999))
+    refs = tuple(PodRef(p.name, p.uid) for p in (mine, theirs))
+    assert await delete_pods(bench.hands, bench.begin(), DeletePods(refs, 10, "")) is Outcome.DONE
+    assert bench.api.written("delete", PODS) == [mine.name]
+
+
+async def test_a_pod_that_is_gone_or_another_counts_as_deleted(bench: Bench) -> None:
+    bench.open()
+    gone, other = bench.pod(0), bench.pod(1)
+    del bench.api.objects[(str(PODS), gone.name)]
+    bench.api.objects[(str(PODS), other.name)]["metadata"]["uid"] = "another"
+    refs = tuple(PodRef(p.name, p.uid) for p in (gone, other))
+    assert await delete_pods(bench.hands, bench.begin(), DeletePods(refs, None, "")) is Outcome.DONE
+    assert (str(PODS), other.name) in bench.api.objects
+
+
+def orphans(bench: Bench) -> Pass:
+    """A pass over pods whose job has vanished from the watch."""
+    bench.open()
+    bench.pod(0)
+    step = bench.begin()
+    bench.store.delete_job("job-1")
+    return Pass(replace(step.snapshot, job=None), step.log)
+
+
+async def test_absence_from_the_watch_is_not_gone(bench: Bench) -> None:
+    step = orphans(bench)
+    bench.store._tombs.clear()
+    assert await job_gone(bench.hands, step, ConfirmJobGone("job-1")) is Outcome.MOOT
+    assert KEY in bench.store.jobs
+    assert step.confirmed is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Forbidden(403, "Forbidden", ""), ServerError(500, "", ""), NotFound(404, "", "no such path"), LOST],
+    ids=["forbidden", "server error", "plain 404", "no answer"],
+)
+async def test_no_other_answer_means_gone(bench: Bench, answer: Exception) -> None:
+    step = orphans(bench)
+    bench.api.faults[("get", JOBS, "gpt")] = [answer]
+    with pytest.raises(type(answer)):
+        await job_gone(bench.hands, step, ConfirmJobGone("job-1"))
+    assert step.confirmed is None
+
+
+async def test_a_job_that_is_gone_takes_only_pods_it_still_owns(bench: Bench) -> None:
+    step = orphans(bench)
+    (pod,) = step.snapshot.pods
+    del bench.api.objects[(JOBS, "gpt")]
+    delete = DeletePods((PodRef(pod.name, pod.uid),), None, "")
+    raw = bench.api.objects[(str(PODS), pod.name)]
+    owners = raw["metadata"].pop("ownerReferences")
+    assert await job_gone(bench.hands, step, ConfirmJobGone("job-1")) is Outcome.DONE
+    await delete_pods(bench.hands, step, delete)
+    assert bench.api.written("delete", PODS) == [], "orphaned meanwhile"
+    raw["metadata"]["ownerReferences"] = owners
+    assert await job_gone(bench.hands, step, ConfirmJobGone("job-1")) is Outcome.DONE
+    await delete_pods(bench.hands, step, delete)
+    assert bench.api.written("delete", PODS) == [pod.name]
+
+
+async def test_a_dry_run_tells_what_pods_ask_for(bench: Bench) -> None:
+    assert await probe_roles(bench.hands, bench.begin()) is Outcome.DONE
+    probe = bench.begin().snapshot.probe
+    assert probe is not None
+    assert set(probe.resources) == {"worker"}
+    assert bench.api.written("create", PODS) == []
+
+
+async def test_a_refused_dry_run_is_told_in_the_servers_words(bench: Bench) -> None:
+    bench.api.faults[("probe", str(PODS), "")] = [Forbidden(403, "Forbidden", "policy says no")]
+    await probe_roles(bench.hands, bench.begin())
+    probe = bench.begin().snapshot.probe
+    assert probe is not None
+    assert (probe.refused_role, probe.refused_code, probe.refused_message) == ("worker", 403, "policy says no")
+
+
+@pytest.mark.parametrize(
+    ("answer", "estimated"),
+    [
+        (Forbidden(403, "Forbidden", "exceeded quota: q"), False),
+        (Forbidden(400, "BadRequest", "webhook does not support dry run"), True),
+    ],
+    ids=["quota", "no dry run"],
+)
+async def test_some_refusals_only_mean_that_the_template_is_asked(
+    bench: Bench, answer: Exception, estimated: bool
+) -> None:
+    bench.api.faults[("probe", str(PODS), "")] = [answer]
+    await probe_roles(bench.hands, bench.begin())
+    probe = bench.begin().snapshot.probe
+    assert probe is not None
+    assert (probe.refused_code, probe.estimated, set(probe.resources)) == (0, estimated, {"worker"})

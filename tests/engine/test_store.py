@@ -1,0 +1,247 @@
+"""Does the store tell the truth, count the same at any order of events, and wake whom a change concerns?"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import replace
+
+from engine.fakes import KEY, Bench, Clock, Listener
+from trainyard.api.reasons import Phase, Reason
+from trainyard.engine.queue import Target
+from trainyard.engine.sinks import pod_sink
+from trainyard.engine.snapshots import cluster_snapshot, job_snapshot
+from trainyard.engine.store import TOMBSTONE_SECONDS, Store
+from trainyard.kube.resources import PODS
+from trainyard.model.status import Finishing, JobStatus
+from trainyard.model.views import NamespaceView, NodeReady, NodeView, PodPhase, PodView, TrainerState
+
+GPU = "nvidia.com/gpu"
+
+
+def pod(uid: str, version: int, **fields: object) -> PodView:
+    return replace(PodView("default", f"pod-{uid}", uid, version), **fields)  # type: ignore[arg-type]
+
+
+def ours(uid: str, version: int, **fields: object) -> PodView:
+    return pod(uid, version, **{"job": "gpt", "job_uid": "job-1", "rank": 0, "incarnation": 0, **fields})
+
+
+def test_an_older_state_changes_nothing(bench: Bench) -> None:
+    bench.store.upsert_pod(ours("a", 5, node="n1"))
+    bench.store.upsert_pod(ours("a", 4))
+    bench.store.upsert_pod(ours("a", 5))
+    assert bench.store.table.pods["a"].node == "n1"
+
+
+def test_an_answer_that_comes_after_the_deletion_brings_nothing_back() -> None:
+    clock = Clock()
+    store = Store(Listener(), clock)
+    store.upsert_pod(ours("a", 5))
+    store.delete_pod("a", None)
+    store.upsert_pod(ours("a", 6))
+    assert store.table.pods == {}
+    clock.at += TOMBSTONE_SECONDS + 1
+    store.delete_pod("other", None)
+    store.upsert_pod(ours("a", 7))
+    assert set(store.table.pods) == {"a"}, "tombstones do not pile up"
+
+
+def test_usage_follows_pods_until_they_are_gone(bench: Bench) -> None:
+    store, asks = bench.store, ((GPU, 8), ("cpu", 1000))
+    store.upsert_pod(pod("a", 1, resources=asks))
+    assert store.table.usage == {}
+    store.upsert_pod(pod("a", 2, resources=asks, nominated="n1"))
+    assert store.table.usage == {"n1": {GPU: 8, "cpu": 1000, "pods": 1}}
+    before = cluster_snapshot(store)
+    store.upsert_pod(pod("a", 3, resources=asks, node="n2"))
+    assert store.table.usage == {"n2": {GPU: 8, "cpu": 1000, "pods": 1}}
+    assert dict(before.usage) == {"n1": {GPU: 8, "cpu": 1000, "pods": 1}}, "a snapshot stays as it was"
+    store.upsert_pod(pod("a", 4, resources=asks, node="n2", deletion=1.0))
+    assert store.table.usage["n2"][GPU] == 8, "terminating is not gone"
+    bench.listener.capacity = 0
+    store.upsert_pod(pod("a", 5, resources=asks, node="n2", deletion=1.0, phase=PodPhase.FAILED))
+    assert store.table.usage == {}
+    assert bench.listener.capacity == 1
+
+
+def test_counts_equal_a_recount_after_any_history(bench: Bench) -> None:
+    chance, store, version = random.Random(7), bench.store, 0
+    for _ in range(3000):
+        version += 1
+        uid = str(chance.randrange(30))
+        if chance.random() < 0.2:
+            store._tombs.clear()
+            store.delete_pod(uid, None)
+            store._tombs.clear()
+            continue
+        owner = chance.choice(("", "job-1", "job-2"))
+        view = pod(
+            uid,
+            version,
+            job_uid=owner,
+            job=chance.choice(("gpt", "x")) if owner else "",
+            node=chance.choice(("", "n1", "n2")),
+            phase=chance.choice((PodPhase.PENDING, PodPhase.RUNNING, PodPhase.FAILED)),
+            ready=chance.random() < 0.5,
+            resources=((GPU, chance.choice((0, 8))),),
+        )
+        store.upsert_pod(view)
+        check_counts(store)
+
+
+def check_counts(store: Store) -> None:
+    alive = [p for p in store.table.pods.values() if not p.terminal]
+    placed = [p for p in alive if p.node]
+    assert {n: u.get("pods") for n, u in store.table.usage.items()} == Counter(p.node for p in placed)
+    foreign = Counter(p.node for p in placed if not p.job_uid and dict(p.resources)[GPU])
+    assert store.table.foreign == foreign
+    for uid in ("job-1", "job-2"):
+        gang, members = store.gang(uid), [p for p in store.table.pods.values() if p.job_uid == uid]
+        assert all(
+            (uid in store.table.owners_named(KEY._replace(name=name))) == any(p.job == name for p in members)
+            for name in ("gpt", "x")
+        )
+        assert all((uid in store.table.owners_on(n)) == any(p.node == n for p in members) for n in ("n1", "n2"))
+        assert set(gang.pods) == {p.uid for p in members}
+        assert gang.live == sum(1 for p in members if not p.terminal)
+        assert gang.unbound == sum(1 for p in members if not p.terminal and not p.node)
+        assert gang.unready == sum(1 for p in members if not p.terminal and not p.ready)
+
+
+def test_the_first_sight_of_an_exit_is_kept(bench: Bench) -> None:
+    bench.store.upsert_pod(ours("a", 5, trainer=TrainerState(True, 1)))
+    bench.store.upsert_pod(ours("a", 9, trainer=TrainerState(True, 1), phase=PodPhase.FAILED))
+    assert bench.store.table.pods["a"].failed_version == 5
+
+
+def test_a_collected_pod_keeps_the_exit_that_was_seen(bench: Bench) -> None:
+    bench.open()
+    done = ours("a", 5, phase=PodPhase.SUCCEEDED)
+    bench.store.upsert_pod(done)
+    bench.store.delete_pod("a", replace(done, resource_version=9, deletion=1.0))
+    (last,) = bench.begin().snapshot.collected
+    assert (last.deletion, last.failed_version) == (None, 5), "it had exited before anybody deleted it"
+    bench.store.upsert_pod(ours("b", 6))
+    bench.store.delete_pod("b", ours("b", 8, trainer=TrainerState(True, 0), deletion=1.0))
+    (last,) = [p for p in bench.begin().snapshot.collected if p.uid == "b"]
+    assert (last.deletion, last.failed_version) == (1.0, 8)
+
+
+def test_collected_pods_go_with_their_attempt(bench: Bench) -> None:
+    bench.open()
+    bench.store.upsert_pod(ours("a", 5))
+    bench.store.delete_pod("a", None)
+    assert len(bench.begin().snapshot.collected) == 1
+    bench.set_status(JobStatus(attempt=1))
+    assert bench.begin().snapshot.collected == ()
+    assert bench.store.table.gangs == {}
+
+
+def test_a_failure_is_urgent_and_a_count_is_not(bench: Bench) -> None:
+    bench.open()
+    for uid in "ab":
+        bench.store.upsert_pod(ours(uid, 5, phase=PodPhase.RUNNING, ready=True, node="n"))
+    bench.listener.take()
+    bench.store.upsert_pod(ours("a", 6, phase=PodPhase.RUNNING, ready=False, node="n"))
+    assert bench.listener.take() == [(Target(KEY), False)]
+    bench.store.upsert_pod(ours("a", 7, phase=PodPhase.RUNNING, node="n", trainer=TrainerState(True, 1)))
+    assert bench.listener.take() == [(Target(KEY), True)]
+    bench.store.upsert_pod(ours("b", 8, phase=PodPhase.RUNNING, ready=True, node="n", deletion=3.0))
+    assert bench.listener.take() == [(Target(KEY), True)]
+
+
+def test_pods_of_a_closed_attempt_are_urgent_only_when_the_last_one_ends(bench: Bench) -> None:
+    bench.open()
+    for uid in "ab":
+        bench.store.upsert_pod(ours(uid, 5, ready=True, node="n"))
+    bench.set_status(JobStatus(attempt=1))
+    bench.store.delete_pod("a", None)
+    assert bench.listener.take() == [(Target(KEY), False)]
+    bench.store.delete_pod("b", None)
+    assert bench.listener.take() == [(Target(KEY), True)]
+
+
+def test_a_finishing_jobs_pods_may_end_quietly(bench: Bench) -> None:
+    bench.open()
+    for uid in "ab":
+        bench.store.upsert_pod(ours(uid, 5, ready=True, node="n"))
+    finishing = Finishing(Phase.SUCCEEDED, Reason.ALL_COMPLETED)
+    bench.set_status(replace(bench.job.status, finishing=finishing))
+    bench.store.delete_pod("a", None)
+    assert bench.listener.take() == [(Target(KEY), False)]
+
+
+def test_a_node_that_changes_wakes_the_jobs_on_it_and_a_heartbeat_nobody(bench: Bench) -> None:
+    bench.open(nodes=("n1", "n2", "n3", "n4"))
+    node = NodeView("n2", "u2", {})
+    bench.store.upsert_node(node)
+    bench.listener.take()
+    bench.store.upsert_node(NodeView("n2", "u2", {}))
+    assert bench.listener.take() == []
+    bench.store.upsert_node(replace(node, ready=NodeReady.UNKNOWN))
+    assert bench.listener.take() == [(Target(KEY), True)]
+    bench.store.upsert_node(NodeView("n9", "u9", {}))
+    assert bench.listener.take() == []
+    bench.store.delete_node("n2")
+    assert bench.listener.take() == [(Target(KEY), True)]
+
+
+def test_a_record_reserves_its_ranks_until_they_are_bound(bench: Bench) -> None:
+    bench.open(nodes=("n1", "n1", "n2", "n2"))
+    assert Counter(r.node for r in cluster_snapshot(bench.store).reservations) == {"n1": 2, "n2": 2}
+    bench.store.upsert_pod(ours("a", 5, rank=1, node="n1"))
+    assert Counter(r.node for r in cluster_snapshot(bench.store).reservations) == {"n1": 1, "n2": 2}
+    bench.listener.capacity = 0
+    bench.set_status(JobStatus(attempt=1))
+    assert cluster_snapshot(bench.store).reservations == ()
+    assert bench.listener.capacity > 0
+
+
+def test_pods_whose_job_is_absent_are_planned_by_their_owner(bench: Bench) -> None:
+    bench.store.upsert_pod(ours("a", 5, job_uid="job-0", node="n"))
+    orphans = Target(KEY, "job-0")
+    assert {t for t, _ in bench.listener.take()} == {orphans, Target(KEY)}
+    assert orphans in bench.store.targets()
+    snapshot = job_snapshot(bench.store, orphans)
+    assert snapshot is not None
+    assert (snapshot.job, snapshot.uid, len(snapshot.pods)) == (None, "job-0", 1)
+    assert len(bench.begin().snapshot.strangers) == 1
+    bench.store.delete_pod("a", None)
+    assert job_snapshot(bench.store, orphans) is None
+
+
+def test_a_job_that_vanishes_leaves_its_pods_to_be_confirmed(bench: Bench) -> None:
+    bench.open()
+    bench.store.upsert_pod(ours("a", 5))
+    bench.listener.take()
+    bench.store.delete_job("job-1")
+    assert (Target(KEY, "job-1"), True) in bench.listener.take()
+    assert job_snapshot(bench.store, Target(KEY)) is None
+
+
+def test_a_list_replaces_what_was_known_but_not_what_is_newer(bench: Bench) -> None:
+    sink = pod_sink(bench.store)
+    bench.store.upsert_pod(ours("old", 5))
+    bench.store.upsert_pod(ours("new", 50))
+    sink.replace(PODS, None, [ours("seen", 20)], unreadable=frozenset(), resource_version="30")
+    assert set(bench.store.table.pods) == {"new", "seen"}
+    sink.replace(PODS, "elsewhere", [], unreadable=frozenset(), resource_version="90")
+    assert set(bench.store.table.pods) == {"new", "seen"}
+
+
+def test_a_terminating_namespace_is_told_to_its_jobs(bench: Bench) -> None:
+    bench.store.upsert_namespace(NamespaceView("default", terminating=True))
+    assert bench.listener.take() == [(Target(KEY), True)]
+    assert bench.begin().snapshot.namespace_terminating
+
+
+def test_facts_last_only_while_they_are_told_without_a_break(bench: Bench) -> None:
+    memory, clock = bench.store.memory, bench.api.clock
+    memory.remember_facts("job-1", frozenset({"x", "y"}))
+    clock.at += 10
+    memory.remember_facts("job-1", frozenset({"x"}))
+    clock.at += 5
+    assert memory.seen("job-1") == {"x": 15}
+    memory.remember_facts("job-1", frozenset({"x", "y"}))
+    assert memory.seen("job-1") == {"x": 15, "y": 0}
