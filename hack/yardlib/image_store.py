@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from yardlib import images
+from yardlib import images, seed
 from yardlib.node_config import RealNode
 from yardlib.shell import run
 
@@ -14,21 +14,30 @@ def _ctr(node: RealNode, *arguments: str) -> str:
     return run(["ctr", "--address", str(node.socket), "--namespace", "k8s.io", *arguments])
 
 
-def present(node: RealNode) -> set[str]:
-    """The references of the images that the node has."""
-    return set(_ctr(node, "images", "list", "--quiet").split())
-
-
 def load(node: RealNode, archive: Path) -> bool:
     """Imports a docker-archive into the node; False when the node has that very archive already."""
-    noted, facts = node.folder / "loaded" / images.image_name(archive), archive.stat()
-    identity = f"{archive} {facts.st_size} {facts.st_mtime_ns}"
-    if noted.exists() and noted.read_text() == identity:
+    noted = _note(node, archive)
+    if noted.exists() and noted.read_text() == _identity(archive):
         return False
     _ctr(node, "images", "import", str(archive))
-    noted.parent.mkdir(parents=True, exist_ok=True)
-    noted.write_text(identity)
+    note(node, archive)
     return True
+
+
+def note(node: RealNode, archive: Path) -> None:
+    """Remembers that the node has this archive."""
+    noted = _note(node, archive)
+    noted.parent.mkdir(parents=True, exist_ok=True)
+    noted.write_text(_identity(archive))
+
+
+def _note(node: RealNode, archive: Path) -> Path:
+    return node.folder / "loaded" / images.image_name(archive)
+
+
+def _identity(archive: Path) -> str:
+    facts = archive.stat()
+    return f"{archive} {facts.st_size} {facts.st_mtime_ns}"
 
 
 def load_everywhere(nodes: list[RealNode], archive: Path) -> int:
@@ -37,9 +46,10 @@ def load_everywhere(nodes: list[RealNode], archive: Path) -> int:
         return sum(pool.map(lambda node: load(node, archive), nodes))
 
 
-def ensure_base(node: RealNode) -> None:
-    """busybox and the pause image, without which no pod starts."""
-    have = present(node)
-    for image in images.BASE:
-        if image.reference not in have:
-            load(node, images.build(image))
+def plant(node: RealNode) -> None:
+    """Gives a new node every image that the seed holds."""
+    store = node.folder / "containerd"
+    if not store.exists():
+        seed.plant(seed.ensure(), store)
+        for archive in seed.archives():
+            note(node, archive)

@@ -70,6 +70,11 @@ def build(image: Image) -> Path:
         return out
 
 
+def is_built(image: Image) -> bool:
+    """True when its archive exists, if only for an older recipe: somebody on this machine uses it."""
+    return any(layers_folder().glob(f"{image.name}-*.image.tar"))
+
+
 def _layer(layer: Layer) -> Path:
     out = layers_folder() / f"{layer.name}-{_short(layer.inputs())}.layer.tar"
     if out.exists():

@@ -114,6 +114,7 @@ def start(node: RealNode) -> None:
     if process.pid_of(anchor.pid_file) is None:
         power_off(node)
         _write_settings(node)
+        image_store.plant(node)
         process.ensure(_anchor(node))
         pid = process.pid_of(anchor.pid_file)
         if pid is None:
@@ -125,7 +126,6 @@ def start(node: RealNode) -> None:
     process.wait_until_alive(
         [containerd], lambda: _runtime_answers(node), seconds=30, what=f"containerd on {node.name}"
     )
-    image_store.ensure_base(node)
     for program in others:
         process.ensure(program)
 

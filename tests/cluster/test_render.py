@@ -11,7 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from yardlib import archive, build, control_plane, dns, fake_nodes, faults, images, kind, node_config, process, slots
+from yardlib import (
+    archive,
+    build,
+    control_plane,
+    dns,
+    fake_nodes,
+    faults,
+    images,
+    kind,
+    node_config,
+    process,
+    seed,
+    slots,
+)
 from yardlib.archive import Config, Entry
 from yardlib.cli import main, parser
 from yardlib.control_plane import Cluster
@@ -210,6 +223,18 @@ def test_the_dockerfile_and_the_local_image_start_alike() -> None:
     for variable in config.environment:
         assert variable in text
     assert "--require-hashes" in text and "requirements/operator.txt" in text
+
+
+def test_a_node_planted_from_the_seed_shares_files_but_not_databases(tmp_path: Path) -> None:
+    grown = tmp_path / "seed"
+    (grown / "snapshots/1/fs").mkdir(parents=True)
+    (grown / "snapshots/1/fs/libtorch.so").write_text("large")
+    (grown / "meta.db").write_text("index")
+    seed.plant(grown, tmp_path / "store")
+    seed.plant(grown, tmp_path / "store")
+    shared, database = tmp_path / "store/snapshots/1/fs/libtorch.so", tmp_path / "store/meta.db"
+    assert shared.samefile(grown / "snapshots/1/fs/libtorch.so")
+    assert database.read_text() == "index" and not database.samefile(grown / "meta.db")
 
 
 def _fake_tool(folder: Path, name: str, answer: str = "") -> None:
