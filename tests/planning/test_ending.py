@@ -60,8 +60,7 @@ def test_resuming_goes_on_with_the_next_attempt() -> None:
     suspended = job.status.condition(ConditionType.SUSPENDED)
     assert suspended is not None and (suspended.status, suspended.reason) == (False, Reason.RESUMED)
     assert planned(job).request is not None and job.status.phase is Phase.PENDING
-    at_rest(job.suspended())
-    assert job.status.phase is Phase.SUSPENDED
+    assert at_rest(job.suspended()).status.phase is Phase.SUSPENDED
 
 
 def test_a_changed_spec_closes_the_attempt_uncharged() -> None:
@@ -124,15 +123,13 @@ def test_the_time_to_live_after_the_end() -> None:
 
 def test_the_active_deadline_counts_from_the_first_open_and_anew_from_a_resume() -> None:
     job = at_rest(make_job().workers(2).spec(activeDeadlineSeconds=1000).opened().running())
-    at_rest(job.passed(900))
-    assert job.status.finishing is None
+    assert at_rest(job.passed(900)).status.finishing is None
     at_rest(written(job.suspended()).swept())
     at_rest(job.resumed().passed(900).opened(1).running())
-    at_rest(job.passed(999))
-    assert job.status.finishing is None
-    written(job.passed(1))
-    assert job.status.finishing is not None and job.status.finishing.reason is Reason.ACTIVE_DEADLINE_EXCEEDED
-    assert "activeDeadlineSeconds=1000" in job.status.finishing.message
+    assert at_rest(job.passed(999)).status.finishing is None
+    finishing = written(job.passed(1)).status.finishing
+    assert finishing is not None and finishing.reason is Reason.ACTIVE_DEADLINE_EXCEEDED
+    assert "activeDeadlineSeconds=1000" in finishing.message
 
 
 def test_the_active_deadline_does_not_start_anew_with_an_attempt() -> None:
@@ -224,6 +221,8 @@ def test_facts_not_looked_at_before_a_decision_go_on() -> None:
     job = running_job().seeing("ending:somebody", 7)
     assert "ending:somebody" not in planned(job).facts
     assert "ending:somebody" in planned(job.failed(1)).facts
+    over = finished().seeing("ending:somebody", 7)
+    assert "ending:somebody" not in planned(over).facts
 
 
 def test_the_transition_table_is_closed_and_an_illegal_move_raises() -> None:

@@ -437,3 +437,25 @@ def test_hosts_go_before_pods_and_the_next_attempt_waits_for_both() -> None:
     job.hosts[0] = replace(job.hosts[0], deleting=True)
     reason, message = gate(job)
     assert reason is Reason.EARLIER_ATTEMPT_ENDING and "-a0-hosts" in message
+
+
+def test_a_lost_record_under_an_unreadable_spec_is_left_alone() -> None:
+    job = running_job()
+    job.records.clear()
+    job.record_missing = True
+    at_rest(job)
+    before = job.status.roles
+    at_rest(job.invalid())
+    assert job.status.open and job.status.roles == before and kinds(job) == []
+
+
+def test_device_backed_accelerators_are_told() -> None:
+    job = make_job().workers(2).opened(0, "", "").created_gang()
+    placed = at_rest(job).status.condition(ConditionType.PLACED)
+    assert placed is not None and placed.reason is Reason.DEVICE_BACKED
+
+
+def test_a_rank_that_was_never_created_is_named_at_the_deadline() -> None:
+    job = at_rest(make_job().workers(2).opened().create(0))
+    reason, message = rolled_back(job.invalid().passed(600))
+    assert reason is Reason.START_DEADLINE_EXCEEDED and "2 of 2 pods were not bound" in message

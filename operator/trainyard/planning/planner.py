@@ -12,6 +12,7 @@ from trainyard.api.reasons import Reason
 from trainyard.launch import LaunchSettings, draft_record
 from trainyard.model.plan import (
     ConfirmJobGone,
+    ConfirmRecord,
     CreateClaim,
     CreateHosts,
     CreatePods,
@@ -24,6 +25,7 @@ from trainyard.model.plan import (
     PodRef,
     ProbeRoles,
     Step,
+    WriteStatus,
 )
 from trainyard.model.status import AttemptRecordRef
 from trainyard.model.views import Instant, JobView
@@ -48,12 +50,10 @@ def plan(snapshot: JobSnapshot, now: Instant, policy: PlanningPolicy, launch: La
         return Plan()
     situation = Situation(snapshot, job, now, policy, launch)
     note = situation.note
-    found = decide(situation)
-    if found is not None:
-        # A decision looks no further: what it did not look at goes on until the pass that follows it.
+    found = decide(situation) or _act(situation)
+    if found.steps and all(isinstance(step, WriteStatus | ConfirmRecord) for step in found.steps):
+        # A decision looks no further: what it did not look at goes on until the pass that follows it at once.
         note.facts.update(snapshot.seen)
-    else:
-        found = _act(situation)
     return replace(found, facts=frozenset(note.facts), requeue_at=min(note.wakes, default=None))
 
 

@@ -79,6 +79,9 @@ def _ending(now: Situation, fallback: str) -> str:
 
 
 def _open_state(now: Situation, base: JobStatus, members: tuple[Member, ...]) -> _State:
+    if not members and now.record_lost:
+        text = "the attempt's record was deleted and the spec cannot be read, so no rank is judged: mend the spec"
+        return _State(now.status.phase, Reason.RECORD_LOST, text)
     if members and base.gang_created and (now.all_started or _condition(base, ConditionType.RUNNING)):
         done = sum(1 for m in members if m.done)
         text = f"all {len(members)} ranks have started" + (f"; {done} have completed" if done else "")
