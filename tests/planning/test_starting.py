@@ -114,6 +114,8 @@ def test_refusals_of_the_scheduler_are_told_as_they_are() -> None:
     text = "needs 2 nodes, best rack has 1 free"
     job.refusal = Refusal(Key("research", "gpt"), job.uid, Reason.INSUFFICIENT_CAPACITY, text)
     assert gate(job) == (Reason.INSUFFICIENT_CAPACITY, text)
+    job.refusal = replace(job.refusal, reason=Reason.BACKOFF)
+    assert gate(job)[0] is Reason.WAITING_TO_BE_SCHEDULED  # nothing is to be waited out any more
 
 
 @pytest.mark.parametrize(

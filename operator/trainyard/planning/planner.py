@@ -125,8 +125,10 @@ def _open(now: Situation) -> Plan:
             settings=now.launch,
         )
         return Plan((CreateRecord(draft),), request=build_request(now))
-    refusal = now.snapshot.refusal
     request = build_request(now)
+    refusal = now.snapshot.refusal
+    if refusal is not None and refusal.reason is Reason.BACKOFF and request.not_before <= now.now:
+        refusal = None  # an answer to the request that only held the nodes
     if refusal is not None:
         waiting = Waiting(refusal.reason, refusal.message)
     else:
