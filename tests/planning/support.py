@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from builders import JobBuilder, make_job
 from builders.job import BUILD
+from trainyard.api.reasons import Cause, ConditionType, Reason
 from trainyard.model.plan import Plan, PlanningPolicy, WriteStatus
 from trainyard.model.status import Episode, JobStatus, parse_status, render_status
 from trainyard.planning import plan
@@ -64,3 +65,24 @@ def running_job(replicas: int = 4, **failure_policy: object) -> JobBuilder:
 def with_status(job: JobBuilder, **changes: object) -> JobBuilder:
     job.status = replace(job.status, **changes)  # type: ignore[arg-type]
     return job
+
+
+def gate(job: JobBuilder) -> tuple[Reason | None, str]:
+    """What the job says it waits for."""
+    status = at_rest(job).status
+    placed = status.condition(ConditionType.PLACED)
+    assert placed is not None and placed.status is False and not status.open
+    assert (placed.reason, status.reason) == (status.reason, placed.reason)
+    return placed.reason, placed.message
+
+
+def kinds(job: JobBuilder) -> list[type]:
+    return [type(step) for step in planned(job).steps]
+
+
+def rolled_back(job: JobBuilder) -> tuple[Reason, str]:
+    written(job)
+    episode = last_episode(job)
+    assert episode.cause is Cause.START_ROLLED_BACK and episode.settled and not episode.charged
+    assert job.status.restarts.total == 0 and not job.status.open
+    return episode.reason, episode.message
