@@ -64,6 +64,7 @@ async def test_a_job_applied_again_waits_for_the_pods_of_the_earlier_one(world: 
 async def test_a_terminating_namespace_gets_nothing_new(world: World) -> None:
     await world.operator()
     await running(world)
+    world.history.meddled.update(p["metadata"]["uid"] for p in world.pods("j"))
     namespace = await world.client.get(NAMESPACES, world.namespace)
     await world.client.delete(NAMESPACES, world.namespace, uid=namespace["metadata"]["uid"])
     await world.until(lambda: nothing_left(world), "the namespace to empty", seconds=90)

@@ -219,16 +219,8 @@ async def test_a_poisoned_job_harms_only_itself(world: World) -> None:
     await world.until_phase("good", "Running")
     await world.apply(job("bad", role(replicas=1), suspend=True))
     await world.until_phase("bad", "Suspended")
-    episode = {
-        "attempt": 0,
-        "at": "2026-01-01T00:00:00Z",
-        "cause": "NoSuchCause",
-        "reason": "x",
-        "message": "",
-        "settled": True,
-        "charged": False,
-    }
-    await world.poison_status("bad", {"episodes": [episode]})
+    unknown = {"phase": "Failed", "reason": "ReasonOfANewerBuild", "message": ""}
+    await world.poison_status("bad", {"finishing": unknown})
     await world.apply(job("other", role(replicas=1)))
     await world.until_phase("other", "Running")
     assert world.phase("good") == "Running", json.dumps(world.status("good"))

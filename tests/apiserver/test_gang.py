@@ -44,14 +44,14 @@ async def test_two_gangs_applied_at_once_never_hold_each_other(world: World) -> 
 
 
 async def test_a_required_rack_holds_the_whole_gang(world: World) -> None:
-    await world.add_nodes(1, prefix="small", **{"topology.trainyard.dev/rack": "r1"})
-    large = await world.add_nodes(2, prefix="large", **{"topology.trainyard.dev/rack": "r2"})
+    await world.add_nodes(1, prefix="small", labels={"topology.trainyard.dev/rack": "r1"})
+    large = await world.add_nodes(2, prefix="large", labels={"topology.trainyard.dev/rack": "r2"})
     await world.operator()
     await world.apply(job("close", role(replicas=2, gpus=8), scheduling={"topology": {"required": "rack"}}))
     await world.until_phase("close", "Running")
     assert sorted(nodes_of(world, "close")) == sorted(large)
     await world.apply(job("wide", role(replicas=3, gpus=8), scheduling={"topology": {"required": "rack"}}))
-    assert "rack" in await until_waiting(world, "wide", "InsufficientCapacity")
+    assert "rack" in await until_waiting(world, "wide", "UnsatisfiableResource")
 
 
 async def test_the_next_attempt_keeps_its_nodes(world: World) -> None:
@@ -106,13 +106,7 @@ async def test_the_gang_is_checked_against_quota_before_a_pod_exists(world: Worl
 
 async def test_two_jobs_never_share_a_checkpoint_directory(world: World) -> None:
     await world.add_nodes(2)
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "shared"},
-        "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}, "volumeName": "none"},
-    }
-    await world.apply(claim)
+    await world.add_shared_volume("shared")
     await world.operator()
     checkpoint = {"volume": {"claimName": "shared"}, "directory": "same"}
     for name in ("one", "two"):
@@ -158,7 +152,7 @@ async def test_delegated_pods_wait_for_nodes_that_appear_later(world: World) -> 
     await world.until(lambda: len(world.pods("cloud")) == 2, "unpinned pods")
     assert world.condition("cloud", "Placed")["reason"] == "GangDelegated"
     assert nodes_of(world, "cloud") == ["", ""]
-    await world.add_nodes(2, pool=world.namespace)
+    await world.add_nodes(2, labels={"pool": world.namespace})
     await world.until_phase("cloud", "Running")
 
 

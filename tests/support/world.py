@@ -17,11 +17,22 @@ from support.operator import OperatorProcess
 from support.yard import Cluster
 from trainyard.kube.client import Client
 from trainyard.kube.errors import ApiError, NotFound
-from trainyard.kube.resources import CONFIG_MAPS, NAMESPACES, NODES, PODS, SERVICES, TRAINING_JOBS, Resource
+from trainyard.kube.resources import (
+    CONFIG_MAPS,
+    NAMESPACES,
+    NODES,
+    PERSISTENT_VOLUMES,
+    PODS,
+    SERVICES,
+    TRAINING_JOBS,
+    Resource,
+)
 
 Object = dict[str, Any]
 MIRRORED = (TRAINING_JOBS, PODS, CONFIG_MAPS, SERVICES)
 TEST_LABEL = "test.trainyard.dev/world"
+ALIVE = "kwok.trainyard.dev/alive"
+"""Label of fake nodes whose kubelet is played."""
 
 
 class World:
@@ -35,6 +46,7 @@ class World:
         self.history = History()
         self.operators: list[OperatorProcess] = []
         self.nodes: list[str] = []
+        self.volumes: list[str] = []
         self._mirror: dict[tuple[str, str], Object] = {}
         self._changed = asyncio.Condition()
         self._watches: list[asyncio.Task[None]] = []
@@ -60,6 +72,9 @@ class World:
         for node in self.nodes:
             with contextlib.suppress(ApiError):
                 await self._delete(NODES, node, None)
+        for volume in self.volumes:
+            with contextlib.suppress(ApiError):
+                await self._delete(PERSISTENT_VOLUMES, volume, None)
         with contextlib.suppress(ApiError):
             await self._delete(NAMESPACES, self.namespace, None)
 
@@ -144,11 +159,13 @@ class World:
 
     # Hands
 
-    async def add_nodes(self, count: int, *, gpus: int = 8, prefix: str = "n", **labels: str) -> list[str]:
+    async def add_nodes(
+        self, count: int, *, gpus: int = 8, prefix: str = "n", labels: dict[str, str] | None = None
+    ) -> list[str]:
         """Fake nodes of this test alone, Ready when this returns."""
         names = [f"{self.namespace}-{prefix}{i}" for i in range(count)]
         for name in names:
-            await self.client.create(NODES, fake_node(name, gpus, {TEST_LABEL: self.namespace, **labels}))
+            await self.client.create(NODES, fake_node(name, gpus, {TEST_LABEL: self.namespace, **(labels or {})}))
         self.nodes += names
         for name in names:
             await self._node_usable(name)
@@ -178,6 +195,28 @@ class World:
         self.operators.append(process)
         await process.start()
         return process
+
+    async def add_shared_volume(self, claim: str) -> None:
+        """A bound ReadWriteMany claim of this namespace, on a folder that all nodes of the machine share."""
+        modes, size = ["ReadWriteMany"], {"storage": "1Gi"}
+        name = f"{self.namespace}-{claim}"
+        volume = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": name},
+            "spec": {
+                "capacity": size,
+                "accessModes": modes,
+                "claimRef": {"namespace": self.namespace, "name": claim},
+                "hostPath": {"path": f"{self.folder}/{claim}", "type": "DirectoryOrCreate"},
+                "persistentVolumeReclaimPolicy": "Retain",
+            },
+        }
+        await self.client.create(PERSISTENT_VOLUMES, volume)
+        self.volumes.append(name)
+        spec = {"accessModes": modes, "resources": {"requests": size}, "volumeName": name, "storageClassName": ""}
+        body = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": claim}, "spec": spec}
+        await self.apply(body)
 
     async def apply(self, manifest: Object) -> Object:
         body = {**manifest, "metadata": {**manifest["metadata"], "namespace": self.namespace}}
@@ -221,7 +260,10 @@ class World:
         for pod in self.all("Pod"):
             if pod["spec"].get("nodeName") == name:
                 self.history.meddled.add(pod["metadata"]["uid"])
-        await self.client.patch(NODES, name, {"metadata": {"annotations": {"kwok.x-k8s.io/node": None}}})
+        await self.client.patch(NODES, name, {"metadata": {"labels": {ALIVE: "false"}}})
+
+    async def revive_node(self, name: str) -> None:
+        await self.client.patch(NODES, name, {"metadata": {"labels": {ALIVE: "true"}}})
 
     async def finish_all(self, job: str, code: int = 0) -> None:
         for pod in self.live(job):
@@ -266,7 +308,13 @@ def fake_node(name: str, gpus: int, labels: dict[str, str]) -> Object:
         "metadata": {
             "name": name,
             "annotations": {"kwok.x-k8s.io/node": "fake"},
-            "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "type": "kwok", **labels},
+            "labels": {
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/os": "linux",
+                "type": "kwok",
+                ALIVE: "true",
+                **labels,
+            },
         },
         "status": {"capacity": resources, "allocatable": resources},
     }
