@@ -182,6 +182,7 @@ def controller_manager_args(cluster: Cluster) -> list[str]:
         f"--root-ca-file={pki / 'ca.crt'}",
         f"--cluster-signing-cert-file={pki / 'ca.crt'}",
         f"--cluster-signing-key-file={pki / 'ca.key'}",
+        f"--flex-volume-plugin-dir={cluster.control / 'volume-plugins'}",  # it would make a folder in /usr/libexec
         *PROFILES[cluster.spec.profile].controller_manager,
     ]
 

@@ -120,7 +120,7 @@ def _clear(state: Path) -> None:
             network.remove(addresses)
             cgroups.remove(cgroups.path_of(addresses.slot))
             shutil.rmtree(runtime_root() / str(addresses.slot), ignore_errors=True)
-            nodes.remove_mount_point()
+            nodes.remove_mount_points()
         slots.release(state)
     shutil.rmtree(state, ignore_errors=True)
     if state.exists():

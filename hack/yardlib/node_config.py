@@ -134,6 +134,7 @@ def kubelet(node: RealNode) -> Json:
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
+        "volumePluginDir": str(node.folder / "volume-plugins"),
         "podLogsDir": str(node.folder / "pod-logs"),
         "nodeLeaseDurationSeconds": PROFILES[node.cluster.spec.profile].node_lease_seconds,
     }

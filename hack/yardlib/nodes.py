@@ -32,8 +32,13 @@ from yardlib.topology import (
 
 READY_SECONDS = 120.0
 KUBELET_PLUGINS = "/var/lib/kubelet/device-plugins"
-# The anchor binds the node's own folder over the one path that kubelets cannot be told.
-_ANCHOR = 'mount --bind "$0" "$1" && exec sleep infinity'
+# Paths that programs of a node write to and cannot be told others for: each node gets empty ones of its own.
+PRIVATE = ("/run/netns", "/run/containerd", "/var/lib/cni", "/var/log/containers")
+# The anchor hides those, and binds the node's own folder over the one path that kubelets cannot be told.
+_ANCHOR = (
+    f"for folder in {' '.join(PRIVATE)}; do mkdir -p $folder && mount -t tmpfs yard $folder || exit 1; done; "
+    'mount --bind "$0" "$1" && exec sleep infinity'
+)
 
 
 def all_of(cluster: Cluster) -> list[RealNode]:
@@ -201,8 +206,8 @@ def _offers(node: Json, resource: str) -> bool:
     return int(node["status"].get("allocatable", {}).get(resource, "0")) > 0
 
 
-def remove_mount_point() -> None:
-    """The empty folder that anchors bind over; a machine's own kubelet would have something in it."""
-    for folder in (Path(KUBELET_PLUGINS), Path(KUBELET_PLUGINS).parent):
+def remove_mount_points() -> None:
+    """The empty folders that anchors mount over; those of a machine's own kubelet would have something in them."""
+    for folder in map(Path, (KUBELET_PLUGINS, str(Path(KUBELET_PLUGINS).parent), *PRIVATE)):
         with contextlib.suppress(OSError):
             folder.rmdir()

@@ -83,16 +83,24 @@ def traces(slot: int) -> list[str]:
     return found
 
 
+def shared_folders() -> set[Path]:
+    """What lies where every container runtime and kubelet of a machine writes."""
+    folders = [*nodes.PRIVATE, "/run/containerd/s", "/var/lib/cni/results", "/var/lib/kubelet", "/usr/libexec"]
+    return {path for folder in map(Path, folders) if folder.is_dir() for path in folder.iterdir()}
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     if os.geteuid() != 0:
         pytest.skip("real nodes need root")
     yard("down", "--name", NAME, "--provider", "local")
+    shared = shared_folders()
     yard(*UP)
     made = local.get(NAME)
     yield made
     yard("down", "--name", NAME, "--provider", "local")
     assert traces(made.addresses.slot) == []
+    assert shared_folders() <= shared
     yard("down", "--name", NAME, "--provider", "local")  # twice is no failure
 
 
