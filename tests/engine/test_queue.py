@@ -94,6 +94,19 @@ def test_a_blocked_key_goes_on_as_soon_as_something_changes() -> None:
     assert queue.take() == A
 
 
+def test_progress_keeps_a_long_job_from_looking_stuck() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock)
+    queue.add(A)
+    queue.take()
+    clock.at += 100
+    assert queue.longest_active() == 100
+    queue.touch(A)
+    assert queue.longest_active() == 0
+    queue.touch(B)
+    assert queue.depth() == (0, 0, 1)
+
+
 def test_clear_forgets_what_waits() -> None:
     queue = WorkQueue(Clock())
     queue.add(A)

@@ -94,9 +94,9 @@ async def confirm_record(hands: Hands, step: Pass, confirm: ConfirmRecord) -> Ou
         hands.store.memory.of(uid).record_missing = confirm.attempt
         step.log.warning("the record of the open attempt is gone", record=confirm.name)
         return Outcome.DONE
-    view = child_view(raw)
-    if view.owner_uid == uid:
-        hands.store.upsert_record(view, record_view(raw))
+    view, record = child_view(raw), record_view(raw)
+    if view.owner_uid == uid == record.job_uid:
+        hands.store.upsert_record(view, record)
     else:
         hands.store.memory.of(uid).record_missing = confirm.attempt
     return Outcome.DONE

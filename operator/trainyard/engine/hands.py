@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -76,6 +76,8 @@ class Pass:
 
     snapshot: JobSnapshot
     log: FilteringBoundLogger
+    progress: Callable[[], None] = lambda: None
+    """To be called with every answer of a step that takes many requests."""
     confirmed: frozenset[str] | None = None
     """After W9: UIDs of the pods that a live LIST showed to be owned by the job that is gone."""
     committed: bool = False

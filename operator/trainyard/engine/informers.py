@@ -42,15 +42,31 @@ def build_informers(client: Client, store: Store, namespaces: tuple[str, ...]) -
     ]
 
 
-def _of_jobs(client: Client, store: Store, scope: tuple[str, ...] | None) -> list[Informer[Any]]:
-    """Jobs, pods, and the other children that carry our label."""
+async def catch_up(client: Client, store: Store, namespaces: tuple[str, ...]) -> None:
+    """The jobs and records as they are now, by live lists: the watches of a new leader may lag behind what the last
+    one wrote, and a record unseen is room given away twice."""
+    for namespace in namespaces or (None,):
+        jobs = await client.list(TRAINING_JOBS, namespace)
+        sinks.take_over(sinks.job_sink(store), TRAINING_JOBS, namespace, jobs, _job_reader(store))
+        maps = await client.list(CONFIG_MAPS, namespace, labels=LABEL_JOB)
+        sinks.take_over(sinks.config_map_sink(store), CONFIG_MAPS, namespace, maps, sinks.read_config_map)
 
-    def read_job(raw: Object) -> JobView:
+
+def _job_reader(store: Store) -> Callable[[Object], JobView]:
+    """Reads a spec once for each generation."""
+
+    def read(raw: Object) -> JobView:
         meta = raw["metadata"]
         return translate.job_view(raw, store.jobs.get(Key(meta["namespace"], meta["name"])))
 
+    return read
+
+
+def _of_jobs(client: Client, store: Store, scope: tuple[str, ...] | None) -> list[Informer[Any]]:
+    """Jobs, pods, and the other children that carry our label."""
+
     return [
-        Informer(client, TRAINING_JOBS, translate=read_job, sink=sinks.job_sink(store), namespaces=scope),
+        Informer(client, TRAINING_JOBS, translate=_job_reader(store), sink=sinks.job_sink(store), namespaces=scope),
         Informer(client, PODS, translate=translate.pod_view, sink=sinks.pod_sink(store), namespaces=scope),
         Informer(
             client,

@@ -16,7 +16,7 @@ from trainyard.engine.engine_settings import EngineSettings
 from trainyard.engine.events import Events
 from trainyard.engine.executor import Executor
 from trainyard.engine.hands import Hands
-from trainyard.engine.informers import build_informers
+from trainyard.engine.informers import build_informers, catch_up
 from trainyard.engine.manifests import LaunchManifests
 from trainyard.engine.queue import Target, WorkQueue, work
 from trainyard.engine.reconciler import Planner, Reconciler
@@ -25,6 +25,7 @@ from trainyard.engine.store import Store
 from trainyard.engine.telemetry_port import NullTelemetry, Telemetry
 from trainyard.kube.client import Client
 from trainyard.kube.clock import steady
+from trainyard.kube.errors import KubeError
 from trainyard.kube.informer import Informer, Watchdog
 from trainyard.kube.lease import LeaderElector
 from trainyard.model.views import Key
@@ -34,6 +35,7 @@ from trainyard.scheduling import schedule
 RELEASE_SECONDS = 3.0
 """For giving the Lease back when told to stop."""
 POLL_SECONDS = 0.05
+CATCH_UP_PAUSE = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +57,7 @@ class Engine:
         planner: Planner | None = None,
         scheduler: Scheduler = schedule,
     ) -> None:
+        self._client = client
         self._settings = settings
         self._telemetry = telemetry or NullTelemetry()
         self.queue = WorkQueue()
@@ -145,15 +148,11 @@ class Engine:
         """All records of open attempts are in the store before anything is decided."""
         started = steady()
         await self._filled()
+        await self._catch_up()
         self._idle.clear()
-        self.store.memory.clear()
-        self.queue.clear()
-        self._working = True
-        self._telemetry.leading(True)
-        for target in self.store.targets():
-            self._mark(target)
-        log.info("leading", seconds=round(steady() - started, 1), **self.store.counts())
         try:
+            self._begin()
+            log.info("leading", seconds=round(steady() - started, 1), **self.store.counts())
             async with asyncio.TaskGroup() as group:
                 group.create_task(work(self.queue, self._reconciler.reconcile, self._settings.workers))
                 group.create_task(self._scheduling.run())
@@ -161,6 +160,23 @@ class Engine:
             self._working = False
             self._telemetry.leading(False)
             self._idle.set()
+
+    async def _catch_up(self) -> None:
+        while True:
+            try:
+                return await catch_up(self._client, self.store, self._settings.namespaces)
+            except KubeError as error:
+                log.warning("cannot read what the last leader wrote, trying again", error=str(error))
+                await asyncio.sleep(CATCH_UP_PAUSE)
+
+    def _begin(self) -> None:
+        """Nothing that was remembered from an earlier lead counts: another process may have led meanwhile."""
+        self.store.memory.clear()
+        self.queue.clear()
+        self._working = True
+        self._telemetry.leading(True)
+        for target in self.store.targets():
+            self._mark(target)
 
     async def _stop_leading(self) -> None:
         """The fence has closed and the workers are cancelled; a standby keeps only what it watches."""

@@ -100,6 +100,7 @@ class _Creation:
             self._stopped = True
             return
         self._created += 1
+        self._step.progress()
         hands.store.upsert_pod(pod_view(raw))
 
     def _refused(self, rank: int, error: KubeError) -> None:
@@ -150,6 +151,7 @@ class _Deletion:
 
     def __init__(self, hands: Hands, step: Pass, grace: int | None) -> None:
         self._hands = hands
+        self._step = step
         self._namespace = step.snapshot.key.namespace
         self._grace = grace
         self.answered = 0
@@ -176,6 +178,7 @@ class _Deletion:
                     raise
                 await asyncio.sleep(_pause(error, attempt))
         self.answered += 1
+        self._step.progress()
         if answer.get("kind") == "Pod":
             self._hands.store.upsert_pod(pod_view(answer))
 
@@ -214,5 +217,6 @@ async def in_parallel(do: Callable[[T], Awaitable[bool]], items: Iterable[T], wi
             task.cancel()
         await asyncio.gather(*lanes, return_exceptions=True)
         raise
-    for task in done:
-        task.result()
+    failures = [failure for task in done if (failure := task.exception()) is not None]
+    if failures:
+        raise failures[0]

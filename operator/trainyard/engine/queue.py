@@ -72,6 +72,11 @@ class WorkQueue:
         self._not_before.pop(target, None)
         self._release(target)
 
+    def touch(self, target: Target) -> None:
+        """Its worker has got something done."""
+        if target in self._active:
+            self._active[target] = self._clock()
+
     def blocked(self, target: Target) -> None:
         """It waits for something that should show in an event: again then, or after a pause."""
         self._again(target, 0.0)
@@ -128,7 +133,7 @@ class WorkQueue:
         return max((now - due for target, due in self._due.items() if target not in self._active), default=0.0)
 
     def longest_active(self) -> float:
-        """For how many seconds a worker has been on one target at most."""
+        """For how many seconds a worker has been on one target without getting anything done."""
         return max((self._clock() - since for since in self._active.values()), default=0.0)
 
     def _push(self, due: float, target: Target) -> None:

@@ -6,6 +6,7 @@ It holds no opinion on what a job needs. What goes wrong in one job is logged, c
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -91,7 +92,9 @@ class Reconciler:
             if done_before is not None and plan.steps == done_before.steps:
                 self._hands.telemetry.planned(took, "blocked")
                 return False  # done, and yet planned again: what it waits for has still to show
-            outcome = await self._executor.perform(plan, Pass(snapshot, _log_of(snapshot)))
+            outcome = await self._executor.perform(
+                plan, Pass(snapshot, _log_of(snapshot), partial(self._queue.touch, target))
+            )
             self._hands.telemetry.planned(took, "blocked" if outcome is Outcome.BLOCKED else "acted")
             if outcome is Outcome.BLOCKED:
                 return False

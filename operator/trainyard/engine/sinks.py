@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from trainyard.engine.store import Store
-from trainyard.kube.client import Object
-from trainyard.kube.resources import ObjectKey, Resource
+from trainyard.kube.client import Object, Page
+from trainyard.kube.resources import ObjectKey, Resource, key_of
 from trainyard.model import translate
 from trainyard.model.record import RECORD_KEY, Record
 from trainyard.model.views import ChildView, ClaimView, JobView, Key, NodeView, PodView, QuotaView, VolumeView
@@ -86,6 +86,21 @@ class KindSink(Generic[V]):
 
     def poison(self, resource: Resource, key: ObjectKey, error: Exception) -> None:
         log.error("%s %s/%s cannot be read and is left as it was known: %s", resource, key.namespace, key.name, error)
+
+
+def take_over(
+    sink: KindSink[V], resource: Resource, namespace: str | None, page: Page, read: Callable[[Object], V]
+) -> None:
+    """A whole list, as an informer would hand it over."""
+    views: list[V] = []
+    unreadable: set[ObjectKey] = set()
+    for raw in page.items:
+        try:
+            views.append(read(raw))
+        except (ValueError, KeyError, TypeError) as error:
+            unreadable.add(key_of(raw))
+            sink.poison(resource, key_of(raw), error)
+    sink.replace(resource, namespace, views, unreadable=frozenset(unreadable), resource_version=page.resource_version)
 
 
 def read_config_map(raw: Object) -> ConfigMapChild:
