@@ -17,9 +17,11 @@ from yardlib.api import Json
 from yardlib.control_plane import Cluster
 from yardlib.errors import YardError
 from yardlib.node_config import RealNode
+from yardlib.paths import runtime_root
 from yardlib.process import Program
 from yardlib.progress import step
-from yardlib.shell import succeeds, wait_until
+from yardlib.shell import succeeds
+from yardlib.slots import locked
 from yardlib.topology import (
     GPUS_PER_NODE,
     LABEL_BLOCK,
@@ -120,11 +122,7 @@ def start(node: RealNode) -> None:
         power_off(node)
         _write_settings(node)
         image_store.plant(node)
-        process.ensure(_anchor(node))
-        pid = process.pid_of(anchor.pid_file)
-        if pid is None:
-            raise process.died(anchor)
-        wait_until(lambda: _left_our_network(pid), seconds=5, what=f"the namespaces of {node.name}", pause=0.01)
+        pid = _drop_anchor(node)
         network.plug_in(node.cluster.addresses, node.index, pid, node.cluster.spec.nodes)
     containerd, *others = programs(node)
     process.ensure(containerd)
@@ -133,6 +131,21 @@ def start(node: RealNode) -> None:
     )
     for program in others:
         process.ensure(program)
+
+
+def _drop_anchor(node: RealNode) -> int:
+    """Starts the anchor and returns its pid once it has its namespaces and mounts."""
+    anchor = _anchor(node)
+    with locked(_mounts_lock()):
+        Path(KUBELET_PLUGINS).mkdir(parents=True, exist_ok=True)
+        process.ensure(anchor)
+        pid = process.pid_of(anchor.pid_file)
+        if pid is None:
+            raise process.died(anchor)
+        process.wait_until_alive(
+            [anchor], lambda: _left_our_network(pid), seconds=5, what=f"the namespaces of {node.name}", pause=0.01
+        )
+    return pid
 
 
 def _left_our_network(pid: int) -> bool:
@@ -151,7 +164,7 @@ def _runtime_answers(node: RealNode) -> bool:
 
 def _write_settings(node: RealNode) -> None:
     folder = node.folder
-    for needed in (folder / "cni", folder / "pki", node.device_plugins, Path(KUBELET_PLUGINS)):
+    for needed in (folder / "cni", folder / "pki", node.device_plugins):
         needed.mkdir(parents=True, exist_ok=True)
     identity = node.cluster.authority.issue(
         node.name, f"system:node:{node.name}", "system:nodes", [f"IP:{node.address}", f"DNS:{node.name}"]
@@ -207,7 +220,17 @@ def _offers(node: Json, resource: str) -> bool:
 
 
 def remove_mount_points() -> None:
-    """The empty folders that anchors mount over; those of a machine's own kubelet would have something in them."""
-    for folder in map(Path, (KUBELET_PLUGINS, str(Path(KUBELET_PLUGINS).parent), *PRIVATE)):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+    """The empty folders that anchors mount over; those of a machine's own kubelet would have something in them.
+
+    Not while any cluster has a node: removing a folder tears down what is mounted on it in every namespace.
+    """
+    with locked(_mounts_lock()):
+        if any((cgroups.trees()[0] / cgroups.TOP).glob("*/node-*")):
+            return
+        for folder in map(Path, (KUBELET_PLUGINS, str(Path(KUBELET_PLUGINS).parent), *PRIVATE)):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _mounts_lock() -> Path:
+    return runtime_root() / "mounts.lock"
