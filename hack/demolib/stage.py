@@ -22,10 +22,9 @@ class DemoFailed(Exception):
 
 
 class Stage:
-    """One cluster and one namespace, seen through kubectl."""
+    """One cluster, seen through kubectl."""
 
-    def __init__(self, namespace: str) -> None:
-        self.namespace = namespace
+    def __init__(self) -> None:
         self.kubeconfig = ""
         self.kubectl_path = "kubectl"
 
@@ -43,8 +42,8 @@ class Stage:
         self.kubectl_path = str(built[-1]) if built else "kubectl"
 
     def kubectl(self, *arguments: str, check: bool = True, stdin: str | None = None) -> str:
-        """Standard output of kubectl in the demo's namespace."""
-        command = [self.kubectl_path, f"--kubeconfig={self.kubeconfig}", "-n", self.namespace, *arguments]
+        """Standard output of kubectl, in the namespace `default` unless told otherwise."""
+        command = [self.kubectl_path, f"--kubeconfig={self.kubeconfig}", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, input=stdin)
         if check and done.returncode != 0:
             raise DemoFailed(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")

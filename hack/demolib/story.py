@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         print("usage: hack/demo up | down")
         return 2
     try:
-        tell(Stage("default"))
+        tell(Stage())
     except DemoFailed as error:
         print(f"\ndemo: FAILED: {error}")
         print(f"demo: look around with: export KUBECONFIG=$(hack/yard kubeconfig --name {CLUSTER})")
@@ -42,7 +42,9 @@ def main(arguments: Sequence[str]) -> int:
 def tell(stage: Stage) -> None:
     """From nothing to Succeeded."""
     chapter(1, "A real Kubernetes: control plane, three nodes with kubelets, DNS (built once, then kept)")
-    stage.yard("up", "--name", CLUSTER, "--nodes", "3", "--images", "torch,operator")
+    stage.yard("up", "--name", CLUSTER, "--nodes", "3")
+    for image in ("torch", "operator"):
+        stage.yard("load-image", "--name", CLUSTER, image)
     stage.connect()
     started = time.monotonic()
 

@@ -14,7 +14,7 @@ import signal
 import threading
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import kopf
 
@@ -126,6 +126,10 @@ async def run_process(process: Process, namespaces: tuple[str, ...]) -> Exit:
     return process.exit
 
 
+# kopf would otherwise ask for the user's name, and a container's UID has none. It is used in peering only.
+_KOPF_IDENTITY: Any = "trainyard"
+
+
 async def _run_kopf(process: Process, namespaces: tuple[str, ...]) -> None:
     """One run of kopf, until the process or kopf ends. Not by kopf's own runner: that ends the engine's tasks too."""
     tasks = await kopf.spawn_tasks(
@@ -133,6 +137,7 @@ async def _run_kopf(process: Process, namespaces: tuple[str, ...]) -> None:
         settings=kopf_settings(),
         clusterwide=not namespaces,
         namespaces=namespaces,
+        identity=_KOPF_IDENTITY,
         stop_flag=process.ending,
     )
     _listen_to_signals(process)

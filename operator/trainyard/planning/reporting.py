@@ -10,7 +10,9 @@ from trainyard.planning.situation import Situation
 from trainyard.planning.summary import Waiting, summarize
 
 COUNTS_SETTLE_SECONDS = 1.0
-"""A status that differs only in its counts is written no more often than this."""
+"""A status that differs only in its counts and words is written no more often than this."""
+WAITING_SETTLE_SECONDS = 30.0
+"""The same while the scheduler refuses the job: its numbers change whenever the cluster does."""
 
 
 def commit(now: Situation, base: JobStatus, why: str, *events: EventNote, live_check: bool = False) -> Plan:
@@ -27,10 +29,17 @@ def report(
     status = summarize(now, now.status, waiting)
     if status == now.status:
         return Plan(steps, request)
-    if _only_counts(now.status, status) and not now.note.lasted("counts", COUNTS_SETTLE_SECONDS):
+    if _only_counts(now.status, status) and not _counts_settled(now):
         return Plan(steps, request)
     events = _events(now.status, status)
     return Plan((*steps, WriteStatus(status, _headline(status))), request, events=events)
+
+
+def _counts_settled(now: Situation) -> bool:
+    """Counted from the last write: numbers that never rest are still written at a steady pace."""
+    refused = not now.status.open and now.snapshot.refusal is not None
+    seconds = WAITING_SETTLE_SECONDS if refused else COUNTS_SETTLE_SECONDS
+    return now.note.lasted(f"counts:{now.job.resource_version}", seconds)
 
 
 def _only_counts(old: JobStatus, new: JobStatus) -> bool:
