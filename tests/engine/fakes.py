@@ -124,6 +124,10 @@ class FakeApi:
         self._leave("patch", resource, name)
         return stored
 
+    async def patch(self, resource: Resource, name: str, patch: Object, namespace: str | None = None) -> Object:
+        self._enter("patch", resource, name)
+        return self.put(resource, {**self._held(resource, name), **patch})
+
     async def delete(self, resource: Resource, name: str, namespace: str | None = None, **options: Any) -> Object:
         self._enter("delete", resource, name)
         held = self._held(resource, name)

@@ -129,6 +129,28 @@ async def test_death_after_every_write_changes_nothing(world: World) -> None:
     assert writes["create configmaps"] == 4
 
 
+async def test_death_after_every_write_of_suspend_resume_and_deletion(world: World) -> None:
+    await world.add_nodes(GANG)
+    await world.apply(job("j", role(replicas=GANG, gpus=8)))
+    writes: Counter[str] = Counter()
+    living = asyncio.create_task(lives(world, writes))
+    try:
+        await until(world, living, lambda: world.phase("j") == "Running", "the first attempt to run")
+        await world.patch_job("j", {"suspend": True})
+        await until(world, living, lambda: world.phase("j") == "Suspended", "nothing to be held")
+        assert world.live("j") == []
+        await world.patch_job("j", {"suspend": False})
+        await until(world, living, lambda: second_runs(world), "the second attempt to run")
+        assert world.status("j")["restarts"]["total"] == 0
+        await world.delete_job("j")
+        await until(world, living, lambda: not (world.job("j") or world.pods("j")), "nothing to be left")
+    finally:
+        living.cancel()
+        await asyncio.gather(living, return_exceptions=True)
+    created = world.history.created("Pod")
+    assert len(created) == len(set(created)) == 2 * GANG, created
+
+
 def second_runs(world: World) -> bool:
     return bool(world.status("j").get("attempt") == 1 and world.phase("j") == "Running")
 

@@ -49,6 +49,7 @@ class Events:
         """Take it along; returns at once."""
         if self._waiting.full():
             self._waiting.get_nowait()
+            self._waiting.task_done()
         self._waiting.put_nowait((job, event, self._client.clock.now()))
 
     async def run(self) -> None:
@@ -59,6 +60,12 @@ class Events:
                 await self._send(job, event, at)
             except KubeError as error:
                 log.debug("an event could not be sent: %s", error)
+            finally:
+                self._waiting.task_done()
+
+    async def sent(self) -> None:
+        """Everything noted so far has been sent, or failed to be."""
+        await self._waiting.join()
 
     async def _send(self, job: JobView, event: EventNote, at: float) -> None:
         digest = hashlib.sha256("\0".join((job.uid, event.reason.value, event.message)).encode()).hexdigest()

@@ -1,0 +1,114 @@
+"""Are grants kept only for jobs that still want them, served once, and lapsed in time?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from engine.fakes import KEY, NOW, Bench
+from trainyard.api.reasons import Reason
+from trainyard.engine.queue import Target
+from trainyard.engine.scheduling_loop import SchedulingLoop
+from trainyard.engine.snapshots import cluster_snapshot
+from trainyard.model.cluster import (
+    ClusterSnapshot,
+    Decision,
+    GangRequest,
+    Grant,
+    Refusal,
+    RoleRequest,
+    SchedulingPolicy,
+)
+from trainyard.model.views import Instant
+
+REQUEST = GangRequest(KEY, "job-1", 0, "hash", NOW, (RoleRequest("worker", 2, 0, (("cpu", 1),)),))
+GRANT = Grant(KEY, "job-1", 0, "hash", ("n1", "n2"), NOW)
+
+
+class Round:
+    """A scheduler that answers as the test says, and what it was asked."""
+
+    def __init__(self, bench: Bench, decision: Decision) -> None:
+        self.bench = bench
+        self.decision = decision
+        self.before: Callable[[], object] = lambda: None
+        self.asked: list[tuple[GangRequest, ...]] = []
+        self.marked: list[Target] = []
+        self.loop = SchedulingLoop(bench.hands, self._schedule, self.marked.append)
+
+    def _schedule(
+        self, cluster: ClusterSnapshot, requests: Sequence[GangRequest], policy: SchedulingPolicy, now: Instant
+    ) -> Decision:
+        self.asked.append(tuple(requests))
+        self.before()
+        return self.decision
+
+    async def run(self) -> None:
+        await self.loop._round()
+
+
+async def test_a_grant_is_reserved_and_its_job_is_not_asked_for_again(bench: Bench) -> None:
+    bench.store.memory.ask("job-1", REQUEST)
+    round_ = Round(bench, Decision((GRANT,)))
+    await round_.run()
+    assert bench.begin().snapshot.grant == GRANT
+    assert [r.node for r in cluster_snapshot(bench.store).reservations] == ["n1", "n2"]
+    assert round_.marked == [Target(KEY)]
+    await round_.run()
+    assert round_.asked == [(REQUEST,)]
+
+
+async def test_a_grant_lapses(bench: Bench) -> None:
+    bench.store.memory.ask("job-1", REQUEST)
+    round_ = Round(bench, Decision((GRANT,)))
+    await round_.run()
+    assert bench.store.memory.next_lapse() == 30
+    bench.api.clock.at += 31
+    assert bench.begin().snapshot.grant is None
+    round_.decision = Decision()
+    await round_.run()
+    assert cluster_snapshot(bench.store).reservations == ()
+    assert round_.marked == [Target(KEY), Target(KEY)]
+
+
+async def test_a_job_that_changed_its_mind_meanwhile_gets_no_grant(bench: Bench) -> None:
+    bench.store.memory.ask("job-1", REQUEST)
+    round_ = Round(bench, Decision((GRANT,)))
+    changed = replace(REQUEST, attempt=1)
+    round_.before = lambda: bench.store.memory.ask("job-1", changed)
+    await round_.run()
+    assert bench.begin().snapshot.grant is None
+
+
+async def test_a_request_whose_record_is_written_is_served(bench: Bench) -> None:
+    bench.store.memory.ask("job-1", REQUEST)
+    bench.open(nodes=("n1", "n1", "n2", "n2"))
+    round_ = Round(bench, Decision())
+    await round_.run()
+    assert round_.asked == []
+
+
+async def test_the_record_takes_the_grants_place(bench: Bench) -> None:
+    bench.store.memory.ask("job-1", REQUEST)
+    await Round(bench, Decision((GRANT,))).run()
+    bench.open(nodes=("n1", "n1", "n2", "n2"))
+    assert len(cluster_snapshot(bench.store).reservations) == 4
+
+
+async def test_why_a_job_waits_is_told_again_only_if_it_says_something_new(bench: Bench) -> None:
+    bench.store.memory.ask("job-1", REQUEST)
+    refusal = Refusal(KEY, "job-1", Reason.INSUFFICIENT_CAPACITY, "room for 3 of 4", until=NOW + 60)
+    round_ = Round(bench, Decision(refusals=(refusal,)))
+    await round_.run()
+    await round_.run()
+    assert round_.marked == [Target(KEY)]
+    round_.decision = Decision(refusals=(replace(refusal, message="room for 2 of 4"),))
+    await round_.run()
+    assert round_.marked == [Target(KEY)], "numbers that move are not worth a write each"
+    bench.api.clock.at += 31
+    await round_.run()
+    assert round_.marked == [Target(KEY)] * 2
+    round_.decision = Decision(refusals=(replace(refusal, reason=Reason.QUOTA_EXCEEDED),))
+    await round_.run()
+    assert round_.marked == [Target(KEY)] * 3
+    assert bench.store.memory.refusals() == {"QuotaExceeded": 1}
