@@ -125,7 +125,7 @@ def kill(stage: Stage, victim: str) -> int:
 def come_back(stage: Stage, step_before: int) -> int:
     stage.until("attempt 1", lambda: "yes" if stage.job(JOB)["status"].get("attempt") == 1 else "", 60)
     episode = stage.job(JOB)["status"]["episodes"][-1]
-    say(f"   attempt 0 was closed: {episode['message'].splitlines()[0][:160]}")
+    say(f"   attempt 0 was closed: {episode['message'].partition(': ')[0]}")
     stage.until("both pods of the second attempt", lambda: "yes" if len(pods_of(stage, 1)) == 2 else "", 60)
     leader = pods_of(stage, 1)[0]
     line = stage.log_line(leader, r"^(resumed from|starting from) step", 120)

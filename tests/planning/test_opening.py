@@ -19,7 +19,7 @@ from planning.support import (
     written,
 )
 from trainyard.api.names import retained_claim_name
-from trainyard.api.reasons import Phase, Reason
+from trainyard.api.reasons import ConditionType, Phase, Reason
 from trainyard.model.cluster import Refusal
 from trainyard.model.plan import (
     CreateClaim,
@@ -31,7 +31,7 @@ from trainyard.model.plan import (
     ProbeRoles,
     WriteStatus,
 )
-from trainyard.model.status import Finishing
+from trainyard.model.status import Condition, Finishing
 from trainyard.model.views import ClaimView, Key
 
 TEMPLATE = {"claimTemplate": {"spec": {"resources": {"requests": {"storage": "1Gi"}}}}}
@@ -180,3 +180,20 @@ def test_nodes_are_held_while_pods_end_and_while_blame_is_awaited() -> None:
         request = planned(job).request
         assert request is not None and request.not_before == request.held_until and len(request.keep) == 4, reason
     assert planned(ending.passed(200)).request is None
+
+
+def test_numbers_of_a_refusal_are_written_at_a_steady_pace() -> None:
+    job = make_job().workers(2).probed()
+    job.refusal = Refusal(Key("research", "gpt"), job.uid, Reason.INSUFFICIENT_CAPACITY, "14 of 16 nodes are free")
+    at_rest(job)
+    job.refusal = replace(job.refusal, message="13 of 16 nodes are free")
+    at_rest(at_rest(job).passed(29))
+    assert placed(job).message == "14 of 16 nodes are free", "only the words moved"
+    at_rest(job.passed(2))
+    assert placed(job).message == "13 of 16 nodes are free"
+
+
+def placed(job: JobBuilder) -> Condition:
+    found = job.status.condition(ConditionType.PLACED)
+    assert found is not None
+    return found

@@ -17,6 +17,7 @@ _BY_KUBELET = frozenset(
 )
 """status.reason of pods that the kubelet ended for its node's sake."""
 
+_OUTPUT_LIMIT = 512
 _SIGNALS = {
     1: "SIGHUP",
     2: "SIGINT",
@@ -149,8 +150,17 @@ def describe_exit(member: Member, pod: PodView) -> str:
     if pod.trainer.reason not in ("", "Error", "Completed"):
         details.append(pod.trainer.reason)
     text = f"{where} exited with {code}" + (f" ({', '.join(details)})" if details else "")
-    last = pod.trainer.message.strip()
-    return f"{text}: {last[-512:]}" if last else text
+    last = _last_lines(pod.trainer.message)
+    return f"{text}: {last}" if last else text
+
+
+def _last_lines(output: str) -> str:
+    """The end of a trainer's output, in whole lines where they are not too long."""
+    end = output.strip()
+    if len(end) <= _OUTPUT_LIMIT:
+        return end
+    end = end[-_OUTPUT_LIMIT:]
+    return end.partition("\n")[2].strip() or end
 
 
 def _node_gone(member: Member) -> Verdict:
