@@ -1,17 +1,21 @@
-# The operator's image, for any container engine. `hack/yard load-image operator` makes the same one without an
-# engine; both install the wheels of requirements/operator.txt, whose hashes pip checks.
+# The operator's image, for any container engine; `hack/image` calls it with the build's name. Without an engine
+# `hack/image` and `hack/yard load-image operator` make the same one. Both install the wheels of
+# requirements/operator.txt, whose hashes pip checks, and both write nothing outside /tmp when they run.
 FROM python:3.13-slim-trixie AS dependencies
 COPY requirements/operator.txt /tmp/operator.txt
-RUN python -m pip install --no-cache-dir --no-compile --no-deps --require-hashes --only-binary=:all: \
+RUN python -m pip install --no-cache-dir --no-deps --require-hashes --only-binary=:all: \
     --target /app/dependencies -r /tmp/operator.txt
 
 FROM python:3.13-slim-trixie
 COPY --from=dependencies /app/dependencies /app/dependencies
 COPY operator/trainyard /app/operator/trainyard
+COPY hack/cluster/operator/trainyard-operator /usr/local/bin/trainyard-operator
+ARG BUILD=dev
 ENV PYTHONPATH=/app/operator:/app/dependencies \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    HOME=/tmp
+    HOME=/tmp \
+    TRAINYARD_BUILD=${BUILD}
 WORKDIR /app
 USER 65532:65532
-ENTRYPOINT ["python3", "-m", "trainyard"]
+ENTRYPOINT ["trainyard-operator"]

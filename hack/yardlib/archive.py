@@ -122,6 +122,15 @@ def write_archive(out: Path, reference: str, layers: list[Path], config: Config)
     fresh.replace(out)
 
 
+def image_id(archive_file: Path) -> str:
+    """The digest of the configuration that an archive names: the image's ID wherever it is loaded."""
+    with tarfile.open(archive_file) as tar:
+        member = tar.extractfile("manifest.json")
+        if member is None:
+            raise ValueError(f"{archive_file} is no docker-archive")
+        return f"sha256:{json.load(member)[0]['Config'].removesuffix('.json')}"
+
+
 def _anonymous(info: tarfile.TarInfo) -> tarfile.TarInfo:
     info.uid = info.gid = 0
     info.uname = info.gname = ""

@@ -17,8 +17,11 @@ from yardlib import (
     local,
     nodes,
     process,
+    remote,
     toolchain,
 )
+from yardlib.api import Json
+from yardlib.control_plane import Cluster
 from yardlib.errors import YardError
 from yardlib.progress import say, step
 from yardlib.spec import ClusterSpec
@@ -28,14 +31,35 @@ PROVIDERS = ("local", "kind", "existing")
 
 
 def provider(arguments: argparse.Namespace) -> str:
-    """The one asked for; else that of the living cluster; else by whether a container engine answers."""
-    if arguments.provider:
-        return str(arguments.provider)
-    if local.find(arguments.name) is not None:
-        return "local"
+    """The one asked for; else the one that made the cluster; else by whether a container engine answers."""
+    name, asked = arguments.name, arguments.provider
+    made = "local" if local.find(name) is not None else "kind" if kind.made(name) else None
+    if asked and asked != "existing" and made not in (None, asked):
+        raise YardError(
+            f"cluster '{name}' was made by the provider {made}, not by {asked}",
+            f"leave --provider out, choose another --name, or take it down first: hack/yard down --name {name}",
+        )
+    if asked or made:
+        return str(asked or made)
     if arguments.command == "up" and arguments.fake_nodes:
         return "local"
-    return "kind" if kind.engine() else "local"
+    return "kind" if kind.usable() else "local"
+
+
+def local_only(arguments: argparse.Namespace) -> Cluster:
+    """The cluster for a command that reaches into its machines; raises for those that we do not make up ourselves."""
+    chosen = provider(arguments)
+    if chosen != "local":
+        raise YardError(
+            f"`{arguments.command}` reaches into a cluster's machines; with the provider {chosen} it cannot",
+            f"use a cluster of the provider local: hack/yard up --provider local --name {arguments.name}",
+        )
+    return local.get(arguments.name)
+
+
+def _reached(chosen: str, name: str) -> Path | None:
+    """The kubeconfig for a cluster that is asked through kubectl."""
+    return kind.get(name) if chosen == "kind" else None
 
 
 def up(arguments: argparse.Namespace) -> None:
@@ -50,7 +74,7 @@ def up(arguments: argparse.Namespace) -> None:
     )
     chosen = provider(arguments)
     if chosen == "existing":
-        existing.up()
+        existing.up(spec)
     elif chosen == "kind":
         kind.up(spec)
     else:
@@ -74,13 +98,18 @@ def kubeconfig(arguments: argparse.Namespace) -> None:
     if chosen == "existing":
         print(existing.kubeconfig())
     elif chosen == "kind":
-        print(kind.kubeconfig(arguments.name))
+        print(kind.get(arguments.name))
     else:
         print(local.get(arguments.name).admin_kubeconfig)
 
 
 def status(arguments: argparse.Namespace) -> None:
-    """One line a program; raises when one is dead, so that scripts see it."""
+    """One line a program, or a node of a cluster that others run; raises when one is dead, so that scripts see it."""
+    chosen = provider(arguments)
+    if chosen != "local":
+        print(f"cluster {arguments.name}: provider {chosen}")
+        remote.status(_reached(chosen, arguments.name))
+        return
     cluster = local.get(arguments.name)
     print(f"cluster {cluster.spec.name}: slot {cluster.addresses.slot}, API {cluster.api_host}, state {cluster.state}")
     dead = []
@@ -98,20 +127,37 @@ def status(arguments: argparse.Namespace) -> None:
 
 def list_nodes(arguments: argparse.Namespace) -> None:
     """A table of nodes, made from what the API server says."""
-    cluster = local.get(arguments.name)
-    print(f"{'NAME':12} {'READY':6} {'BLOCK':12} {'RACK':14} {'GPUS':>4} {'RDMA':>4}")
-    for item in cluster.api().get("/api/v1/nodes")["items"]:
-        labels, offers = item["metadata"]["labels"], item["status"].get("allocatable", {})
-        name, ready = item["metadata"]["name"], "yes" if nodes.is_ready(item) else "no"
-        print(
-            f"{name:12} {ready:6} {labels.get(LABEL_BLOCK, '-'):12} "
-            f"{labels.get(LABEL_RACK, '-'):14} {offers.get(RESOURCE_GPU, '0'):>4} {offers.get(RESOURCE_RDMA, '0'):>4}"
+    for line in _table(_node_objects(arguments)):
+        print(line)
+
+
+def _node_objects(arguments: argparse.Namespace) -> list[Json]:
+    chosen = provider(arguments)
+    if chosen != "local":
+        return remote.nodes(_reached(chosen, arguments.name))
+    items: list[Json] = local.get(arguments.name).api().get("/api/v1/nodes")["items"]
+    return items
+
+
+def _table(items: list[Json]) -> list[str]:
+    width = max([12, *(len(item["metadata"]["name"]) for item in items)])
+    lines = [f"{'NAME':{width}} {'READY':6} {'BLOCK':12} {'RACK':14} {'GPUS':>4} {'RDMA':>4}"]
+    for item in items:
+        labels, offers = item["metadata"].get("labels", {}), item["status"].get("allocatable", {})
+        lines.append(
+            f"{item['metadata']['name']:{width}} {'yes' if nodes.is_ready(item) else 'no':6} "
+            f"{labels.get(LABEL_BLOCK, '-'):12} {labels.get(LABEL_RACK, '-'):14} "
+            f"{offers.get(RESOURCE_GPU, '0'):>4} {offers.get(RESOURCE_RDMA, '0'):>4}"
         )
+    return lines
 
 
 def load_image(arguments: argparse.Namespace) -> None:
     """Builds the image where it is one of ours, and imports it into every real node."""
-    if provider(arguments) == "kind":
+    chosen = provider(arguments)
+    if chosen == "existing":
+        existing.load_image(arguments.image)
+    if chosen == "kind":
         kind.load_image(arguments.name, arguments.image)
         return
     cluster = local.get(arguments.name)
@@ -136,7 +182,7 @@ def build_all(arguments: argparse.Namespace) -> None:
 
 def node_stop(arguments: argparse.Namespace) -> None:
     """A node dies, or only falls silent."""
-    cluster = local.get(arguments.name)
+    cluster = local_only(arguments)
     if fake_nodes.is_fake(arguments.node):
         fake_nodes.set_alive(cluster, arguments.node, False)
     elif arguments.kubelet_only:
@@ -147,7 +193,7 @@ def node_stop(arguments: argparse.Namespace) -> None:
 
 def node_start(arguments: argparse.Namespace) -> None:
     """A node returns."""
-    cluster = local.get(arguments.name)
+    cluster = local_only(arguments)
     if fake_nodes.is_fake(arguments.node):
         fake_nodes.set_alive(cluster, arguments.node, True)
         return
@@ -158,28 +204,28 @@ def node_start(arguments: argparse.Namespace) -> None:
 
 def device_fail(arguments: argparse.Namespace) -> None:
     """Devices break."""
-    node = nodes.by_name(local.get(arguments.name), arguments.node)
+    node = nodes.by_name(local_only(arguments), arguments.node)
     faults.break_devices(node.faults, arguments.resource, arguments.device or [0])
 
 
 def device_heal(arguments: argparse.Namespace) -> None:
     """All devices of the node are whole again."""
-    faults.heal(nodes.by_name(local.get(arguments.name), arguments.node).faults)
+    faults.heal(nodes.by_name(local_only(arguments), arguments.node).faults)
 
 
 def apiserver_restart(arguments: argparse.Namespace) -> None:
     """An outage of about two seconds."""
-    control_plane.restart(local.get(arguments.name), "kube-apiserver")
+    control_plane.restart(local_only(arguments), "kube-apiserver")
 
 
 def part_stop(arguments: argparse.Namespace) -> None:
     """An outage for as long as the caller likes."""
-    process.stop(local.part(local.get(arguments.name), arguments.part).pid_file, kill=True)
+    process.stop(local.part(local_only(arguments), arguments.part).pid_file, kill=True)
 
 
 def part_start(arguments: argparse.Namespace) -> None:
     """The end of the outage."""
-    cluster = local.get(arguments.name)
+    cluster = local_only(arguments)
     process.ensure(local.part(cluster, arguments.part))
     if arguments.part != "etcd":
         control_plane.wait_serving(cluster)

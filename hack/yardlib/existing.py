@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
+from typing import NoReturn
 
-from yardlib import build
+from yardlib import remote
 from yardlib.errors import YardError
 from yardlib.progress import say
-from yardlib.shell import run
+from yardlib.spec import ClusterSpec
 
 
-def kubeconfig() -> Path:
-    """The file that kubectl would read."""
-    files = os.environ.get("KUBECONFIG", "").split(os.pathsep)
-    return Path(files[0]) if files[0] else Path.home() / ".kube" / "config"
+def kubeconfig() -> str:
+    """What kubectl would read: a path, or several as KUBECONFIG lists them."""
+    return os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
 
 
-def kubectl() -> str:
-    """A kubectl: the one on PATH, else the one we built."""
-    found = shutil.which("kubectl")
-    if found:
-        return found
-    if build.binary("kubectl").exists():
-        return str(build.binary("kubectl"))
-    raise YardError("kubectl is not installed", "install it, or build one: hack/yard build")
-
-
-def up() -> None:
+def up(spec: ClusterSpec) -> None:
     """Checks that the cluster answers."""
-    path = kubeconfig()
-    if not path.exists():
+    if spec.fake_nodes:
+        raise YardError("the provider existing makes no nodes", "use --provider local for fake ones")
+    if not any(Path(path).exists() for path in kubeconfig().split(os.pathsep) if path):
         raise YardError(
-            f"there is no kubeconfig at {path}",
+            f"there is no kubeconfig at {kubeconfig()}",
             "export KUBECONFIG=..., or make a cluster: hack/yard up --provider local",
         )
-    run([kubectl(), "--kubeconfig", str(path), "get", "--raw", "/readyz"], hint=f"does the cluster of {path} run?")
-    say(f"using the cluster of {path}")
+    remote.ask(None, "get", "--raw", "/readyz")
+    say(f"using the cluster of {kubeconfig()}")
+
+
+def load_image(image: str) -> NoReturn:
+    """Refuses: nodes that were not made here are not reached into."""
+    raise YardError(
+        f"'{image}' cannot be put on nodes that were not made here",
+        "push it to a registry that they pull from (the operator's: hack/image, then docker tag and docker push), and "
+        "name that reference in manifests: hack/manifests --image REFERENCE | kubectl apply -f -",
+    )

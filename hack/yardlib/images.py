@@ -6,9 +6,9 @@ rebuilds one small layer.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ PYTHON = "3.13"  # Debian trixie's
 NOBODY = "65532"
 OPERATOR_SOURCES = REPOSITORY / "operator"
 OPERATOR_LOCK = REPOSITORY / "requirements" / "operator.txt"
+OPERATOR_ENTRY = CLUSTER_SOURCES / "operator" / "trainyard-operator"
 # Documentation, translations and headers are half of what packages bring and nothing a container reads.
 UNREAD = (
     "/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/include/*", "*.a",
@@ -50,6 +51,7 @@ class Image:
     reference: str
     layers: tuple[Layer, ...]
     config: Config
+    late_environment: Callable[[], tuple[str, ...]] = tuple  # what is known only when it is built
 
 
 def layers_folder() -> Path:
@@ -61,12 +63,13 @@ def build(image: Image) -> Path:
     """The image's archive, made if need be; older ones of the same image are removed."""
     with locked(runtime_root() / "images.lock"):
         layers = [_layer(layer) for layer in image.layers]
-        description = f"{image.reference}\n{image.config}\n" + "\n".join(map(archive.digest, layers))
+        config = dataclasses.replace(image.config, environment=(*image.config.environment, *image.late_environment()))
+        description = f"{image.reference}\n{config}\n" + "\n".join(map(archive.digest, layers))
         out = layers_folder() / f"{image.name}-{_short(description.encode())}.image.tar"
         if not out.exists():
             for old in layers_folder().glob(f"{image.name}-*.image.tar*"):
                 old.unlink()
-            archive.write_archive(out, image.reference, layers, image.config)
+            archive.write_archive(out, image.reference, layers, config)
         return out
 
 
@@ -158,7 +161,7 @@ def _write_dependencies(out: Path) -> None:
     try:
         run(
             [
-                sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps", "--require-hashes",
+                *toolchain.pip(), "install", "--quiet", "--no-compile", "--no-deps", "--require-hashes",
                 "--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHON}", *platforms,
                 "--target", str(scratch), "-r", str(OPERATOR_LOCK),
             ],
@@ -172,13 +175,21 @@ def _write_dependencies(out: Path) -> None:
 
 
 def _write_operator(out: Path) -> None:
-    package = OPERATOR_SOURCES / "trainyard"
-    archive.write_layer(out, archive.folder_entries(package, "app/operator/trainyard"))
+    archive.write_layer(out, _operator_entries())
+
+
+def _operator_entries() -> Iterable[Entry]:
+    yield Entry(f"usr/local/bin/{OPERATOR_ENTRY.name}", OPERATOR_ENTRY.read_bytes(), mode=0o755)
+    yield from archive.folder_entries(OPERATOR_SOURCES / "trainyard", "app/operator/trainyard")
 
 
 def _operator_inputs() -> bytes:
-    entries = archive.folder_entries(OPERATOR_SOURCES / "trainyard", "")
-    return b"\0".join(part for entry in entries for part in (entry.path.encode(), entry.content))
+    return b"\0".join(part for entry in _operator_entries() for part in (entry.path.encode(), entry.content))
+
+
+def operator_build() -> str:
+    """The name of the build that today's sources and lock make, whichever way the image is built."""
+    return _short(_operator_inputs() + OPERATOR_LOCK.read_bytes())
 
 
 _BUSYBOX_LAYER = Layer("busybox", _busybox_inputs, _write_busybox)
@@ -204,7 +215,7 @@ OPERATOR = Image(
         Layer("operator", _operator_inputs, _write_operator),
     ),
     Config(
-        entrypoint=("python3", "-m", "trainyard"),
+        entrypoint=(OPERATOR_ENTRY.name,),
         environment=(
             "PYTHONPATH=/app/operator:/app/dependencies",
             "PYTHONUNBUFFERED=1",
@@ -214,6 +225,7 @@ OPERATOR = Image(
         user=f"{NOBODY}:{NOBODY}",
         directory="/app",
     ),
+    late_environment=lambda: (f"TRAINYARD_BUILD={operator_build()}",),
 )
 BASE = (PAUSE, BUSYBOX_IMAGE)
 BY_NAME = {image.name: image for image in (PAUSE, BUSYBOX_IMAGE, TORCH, OPERATOR)}

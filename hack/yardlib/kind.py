@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from yardlib import images
+from yardlib import engine, images, remote
 from yardlib.errors import YardError
-from yardlib.paths import REPOSITORY, cluster_dir
+from yardlib.paths import cluster_dir
 from yardlib.progress import say, step
-from yardlib.shell import run, succeeds
+from yardlib.shell import run
 from yardlib.spec import ClusterSpec
 from yardlib.topology import (
     GPUS_PER_NODE,
@@ -24,13 +25,14 @@ from yardlib.topology import (
 )
 
 NODE_IMAGE = "kindest/node:v1.37.2"
-KIND_HINT = "install kind: https://kind.sigs.k8s.io/docs/user/quick-start"
+RENDERED = "kind.json"
+KIND_HINT = "install kind (https://kind.sigs.k8s.io/docs/user/quick-start), or use --provider local"
 Json = dict[str, object]
 
 
-def engine() -> str | None:
-    """The container engine whose daemon answers, if any."""
-    return next((name for name in ("docker", "podman") if succeeds([name, "info"])), None)
+def usable() -> bool:
+    """True where a cluster of kind's can be had: an engine answers, and kind is there or nothing else would do."""
+    return (shutil.which("kind") is not None or platform.system() != "Linux") and engine.find() is not None
 
 
 def config(spec: ClusterSpec) -> Json:
@@ -58,28 +60,33 @@ def exists(name: str) -> bool:
     return shutil.which("kind") is not None and cluster_name(name) in run(["kind", "get", "clusters"]).split()
 
 
+def made(name: str) -> bool:
+    """True when such a cluster was asked for here and not taken down."""
+    return (cluster_dir(name) / RENDERED).exists()
+
+
+def get(name: str) -> Path:
+    """The kubeconfig of a cluster that is there; raises where there is none."""
+    if not made(name):
+        raise YardError(f"kind has no cluster '{name}'", f"make one: hack/yard up --provider kind --name {name}")
+    return kubeconfig(name)
+
+
 def up(spec: ClusterSpec) -> None:
     """Creates the cluster unless it is there, and gives its workers their made-up resources."""
     spec.check()
     if spec.fake_nodes:
         raise YardError("the provider kind has no fake nodes", "use --provider local for those")
+    if shutil.which("kind") is None:
+        raise YardError("kind is not installed", KIND_HINT)
     state = cluster_dir(spec.name)
     state.mkdir(parents=True, exist_ok=True)
+    rendered = state / RENDERED
+    rendered.write_text(json.dumps(config(spec), indent=1) + "\n")
     if exists(spec.name):
-        run(
-            [
-                "kind",
-                "export",
-                "kubeconfig",
-                "--name",
-                cluster_name(spec.name),
-                "--kubeconfig",
-                str(kubeconfig(spec.name)),
-            ]
-        )
+        export = ["kind", "export", "kubeconfig", "--name", cluster_name(spec.name)]
+        run([*export, "--kubeconfig", str(kubeconfig(spec.name))])
     else:
-        rendered = state / "kind.json"
-        rendered.write_text(json.dumps(config(spec), indent=1) + "\n")
         with step("creating the kind cluster", "1 min"):
             run(
                 [
@@ -102,13 +109,7 @@ def worker_names(spec: ClusterSpec) -> list[str]:
 
 def _patch(name: str, node: str, patch: str) -> None:
     """Extended resources without a device plugin; the kubelet copies capacity to allocatable."""
-    run(
-        [
-            "kubectl", "--kubeconfig", str(kubeconfig(name)), "patch", "node", node, "--subresource=status",
-            "--type=merge", "--patch", patch,
-        ],
-        hint="install kubectl",
-    )  # fmt: skip
+    remote.ask(kubeconfig(name), "patch", "node", node, "--subresource=status", "--type=merge", "--patch", patch)
 
 
 def down(name: str) -> bool:
@@ -121,15 +122,56 @@ def down(name: str) -> bool:
 
 
 def load_image(name: str, what: str) -> None:
-    """The operator's image is built by its Dockerfile, other references are taken from the engine as they are."""
-    tar = Path(what)
-    if tar.is_file():
-        run(["kind", "load", "image-archive", str(tar), "--name", cluster_name(name)], hint=KIND_HINT)
+    """Loads an archive as it is, the operator's image as the Dockerfile makes it, any other from the engine.
+
+    Those of our own that the engine lacks are made as for the provider local, where the machine can do that.
+    """
+    get(name)
+    if Path(what).is_file():
+        _load_archive(name, Path(what))
         return
-    reference = images.BY_NAME[what].reference if what in images.BY_NAME else what
-    if what == images.OPERATOR.name:
-        program = engine()
-        if program is None:
-            raise YardError("no container engine answers", "start docker or podman")
-        run([program, "build", "--tag", reference, str(REPOSITORY)])
-    run(["kind", "load", "docker-image", reference, "--name", cluster_name(name)], hint=KIND_HINT)
+    program = engine.require()
+    ours = images.BY_NAME.get(what)
+    if ours is images.OPERATOR:
+        _load_held(name, program, engine.build_operator(program))
+        return
+    reference = ours.reference if ours else what
+    if engine.has(program, reference):
+        _load_held(name, program, reference)
+    elif ours:
+        _load_archive(name, _built_here(ours, program))
+    else:
+        raise YardError(
+            f"{program} has no image {reference}",
+            f"{program} pull or build it first; or give a docker-archive's path, or one of {', '.join(images.BY_NAME)}",
+        )
+
+
+def _built_here(image: images.Image, program: str) -> Path:
+    try:
+        return images.build(image)
+    except YardError as broken:
+        raise YardError(
+            f"{program} has no image {image.reference}, and it cannot be made here: {broken.message}",
+            f"{broken.hint}; or tag one of your own so: {program} tag IMAGE {image.reference}".removeprefix("; or "),
+        ) from broken
+
+
+def _load_archive(name: str, archive: Path) -> None:
+    with step(f"loading {archive.name} into the nodes"):
+        run(["kind", "load", "image-archive", str(archive), "--name", cluster_name(name)], hint=KIND_HINT)
+
+
+def _load_held(name: str, program: str, reference: str) -> None:
+    """From the engine to the nodes; kind asks docker by itself, podman's images go by way of a file."""
+    if program == "docker":
+        with step(f"loading {reference} into the nodes"):
+            run(["kind", "load", "docker-image", reference, "--name", cluster_name(name)], hint=KIND_HINT)
+        return
+    archive = cluster_dir(name) / "image.tar"
+    archive.unlink(missing_ok=True)  # podman writes over nothing
+    try:
+        engine.save(program, reference, archive)
+        _load_archive(name, archive)
+    finally:
+        archive.unlink(missing_ok=True)

@@ -19,7 +19,6 @@ from yardlib import (
     fake_nodes,
     faults,
     images,
-    kind,
     node_config,
     process,
     seed,
@@ -36,6 +35,7 @@ from yardlib.slots import Addresses
 from yardlib.spec import ClusterSpec, merge
 
 SPEC = ClusterSpec(name="t", nodes=3, fake_nodes=20)
+OPERATOR_ENTRY = str(images.OPERATOR_ENTRY.relative_to(REPOSITORY))
 
 
 @pytest.fixture
@@ -222,6 +222,10 @@ def test_the_dockerfile_and_the_local_image_start_alike() -> None:
     assert f"ENTRYPOINT {json.dumps(list(config.entrypoint))}" in text
     for variable in config.environment:
         assert variable in text
+    assert "ARG BUILD" in text and "TRAINYARD_BUILD=${BUILD}" in text
+    for source, target in (("operator/trainyard", "app/operator/trainyard"), (OPERATOR_ENTRY, "usr/local/bin")):
+        assert f"COPY {source} /{target}" in text
+        assert f"!{source}" in (REPOSITORY / ".dockerignore").read_text().splitlines()
     assert "--require-hashes" in text and "requirements/operator.txt" in text
 
 
@@ -235,43 +239,6 @@ def test_a_node_planted_from_the_seed_shares_files_but_not_databases(tmp_path: P
     shared, database = tmp_path / "store/snapshots/1/fs/libtorch.so", tmp_path / "store/meta.db"
     assert shared.samefile(grown / "snapshots/1/fs/libtorch.so")
     assert database.read_text() == "index" and not database.samefile(grown / "meta.db")
-
-
-def _fake_tool(folder: Path, name: str, answer: str = "") -> None:
-    tool = folder / name
-    tool.write_text(f'#!/bin/sh\necho "{name} $*" >> "{folder}/calls"\n{answer}\n')
-    tool.chmod(0o755)
-
-
-def test_kind_is_called_with_the_same_labels_and_resources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("kind", "kubectl", "docker"):
-        _fake_tool(tmp_path, name)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert main(["up", "--name", "t", "--nodes", "2", "--provider", "kind"]) == 0
-    assert main(["load-image", "operator", "--name", "t", "--provider", "kind"]) == 0
-    calls = (tmp_path / "calls").read_text()
-    assert "kind create cluster --config" in calls
-    assert "patch node trainyard-t-worker --subresource=status" in calls
-    assert "patch node trainyard-t-worker2 " in calls
-    assert '"nvidia.com/gpu": "8"' in calls and '"rdma/hca_shared_devices_a": "8"' in calls
-    assert "docker build --tag trainyard.dev/operator:dev" in calls
-    assert "kind load docker-image trainyard.dev/operator:dev --name trainyard-t" in calls
-    rendered = json.loads((tmp_path / "cache/trainyard/clusters/t/kind.json").read_text())
-    assert [node["role"] for node in rendered["nodes"]] == ["control-plane", "worker", "worker"]
-    assert rendered["nodes"][1]["labels"]["topology.trainyard.dev/rack"] == "rack-local-0"
-
-
-def test_kind_leaves_a_living_cluster_and_deletes_only_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _fake_tool(tmp_path, "kind", 'if [ "$2" = clusters ]; then echo trainyard-t; echo other; fi')
-    _fake_tool(tmp_path, "kubectl")
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    kind.up(ClusterSpec(name="t", nodes=1))
-    assert kind.down("t") and not kind.down("absent")
-    calls = (tmp_path / "calls").read_text()
-    assert "create cluster" not in calls
-    assert calls.count("delete cluster --name trainyard-t") == 1 and "other" not in calls
 
 
 def test_what_is_wrong_is_said_with_the_next_step(capsys: pytest.CaptureFixture[str]) -> None:
