@@ -33,6 +33,8 @@ class History:
 
     happenings: list[Happening] = field(default_factory=list)
     meddled: set[str] = field(default_factory=set)
+    latecomers: set[str] = field(default_factory=set)
+    """UIDs of pods created as a paused leader would: they can never start, and do not count in I1 to I3."""
 
     def add(self, type_: str, kind: str, obj: Object) -> None:
         self.happenings.append(Happening(int(obj["metadata"]["resourceVersion"]), type_, kind, obj))
@@ -71,10 +73,10 @@ def _pods_alive_at_once(history: History) -> Iterable[str]:
     """I1: one live pod per (job, role, index). I2: attempts never overlap. Pods the test let die are left aside."""
     alive: dict[str, Object] = {}
     for happening in history.ordered():
-        if happening.kind != "Pod" or not _job_uid(happening.object):
-            continue
         pod = happening.object
         uid = pod["metadata"]["uid"]
+        if happening.kind != "Pod" or not _job_uid(pod) or uid in history.latecomers:
+            continue
         if happening.type == "DELETED" or _terminal(pod):
             alive.pop(uid, None)
             continue
@@ -94,7 +96,8 @@ def _names_reused(history: History) -> Iterable[str]:
     """I3: a pod's name is a function of job, attempt, role and index, and is created at most once."""
     seen: set[str] = set()
     for happening in history.ordered():
-        if happening.kind == "Pod" and happening.type == "ADDED" and _job_uid(happening.object):
+        late = happening.object["metadata"]["uid"] in history.latecomers
+        if happening.kind == "Pod" and happening.type == "ADDED" and _job_uid(happening.object) and not late:
             if happening.name in seen:
                 yield f"I3: pod {happening.name} was created twice"
             seen.add(happening.name)

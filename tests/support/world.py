@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from support.history import History
 from support.operator import OperatorProcess
 from support.yard import Cluster
 from trainyard.kube.client import Client
-from trainyard.kube.errors import ApiError, NotFound
+from trainyard.kube.errors import ApiError, Gone, KubeError, NotFound
 from trainyard.kube.resources import (
     CONFIG_MAPS,
     NAMESPACES,
@@ -31,6 +33,7 @@ from trainyard.kube.resources import (
 Object = dict[str, Any]
 MIRRORED = (TRAINING_JOBS, PODS, CONFIG_MAPS, SERVICES)
 TEST_LABEL = "test.trainyard.dev/world"
+RECONNECT_SECONDS = 0.2
 ALIVE = "kwok.trainyard.dev/alive"
 """Label of fake nodes whose kubelet is played."""
 
@@ -59,7 +62,7 @@ class World:
         )
         for resource in MIRRORED:
             page = await self.client.list(resource, self.namespace)
-            self._watches.append(asyncio.create_task(self._watch(resource, page.resource_version)))
+            self._watches.append(asyncio.create_task(self._follow(resource, page.resource_version)))
 
     async def close(self) -> None:
         for operator in self.operators:
@@ -78,12 +81,36 @@ class World:
         with contextlib.suppress(ApiError):
             await self._delete(NAMESPACES, self.namespace, None)
 
-    async def _watch(self, resource: Resource, version: str) -> None:
+    async def _follow(self, resource: Resource, version: str) -> None:
+        """Watch for ever, over outages of the API server too."""
         while True:
-            async for event in self.client.watch(resource, self.namespace, resource_version=version):
-                version = event.object["metadata"]["resourceVersion"]
-                if event.type != "BOOKMARK":
-                    await self._note(event.type, resource, event.object)
+            try:
+                async for event in self.client.watch(resource, self.namespace, resource_version=version):
+                    version = event.object["metadata"]["resourceVersion"]
+                    if event.type != "BOOKMARK":
+                        await self._note(event.type, resource, event.object)
+            except Gone:
+                with contextlib.suppress(KubeError):
+                    version = await self._catch_up(resource)
+            except KubeError:
+                await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _catch_up(self, resource: Resource) -> str:
+        """What happened while nothing could be seen, told as if it had been: a restarted API server remembers no
+        events. What vanished counts as gone since it was seen last, so a gap never makes an innocent look guilty."""
+        page = await self.client.list(resource, self.namespace)
+        there = {obj["metadata"]["name"]: {"kind": resource.kind, **obj} for obj in page.items}
+        for known in self.all(resource.kind):
+            now = there.get(known["metadata"]["name"])
+            if now is None or now["metadata"]["uid"] != known["metadata"]["uid"]:
+                await self._note("DELETED", resource, known)
+        for name, obj in there.items():
+            before = self.get(resource.kind, name)
+            if before is None:
+                await self._note("ADDED", resource, obj)
+            elif before["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
+                await self._note("MODIFIED", resource, obj)
+        return page.resource_version
 
     async def _note(self, type_: str, resource: Resource, obj: Object) -> None:
         key = (resource.kind, obj["metadata"]["name"])
@@ -136,6 +163,16 @@ class World:
 
     async def until_phase(self, job: str, *phases: str, seconds: float = 60.0) -> None:
         await self.until(lambda: self.phase(job) in phases, f"{job} in phase {' or '.join(phases)}", seconds)
+
+    async def poll(self, probe: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+        """The first true answer of something that no watch tells of, such as a log."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < deadline:
+            answer = await asyncio.to_thread(probe)
+            if answer:
+                return answer
+            await self.quiet(0.3)
+        raise AssertionError(f"not within {seconds:.0f} s: {what}\n{self.describe()}")
 
     async def quiet(self, seconds: float) -> list[str]:
         """What changes in the mirror over a while; for showing that nothing does."""
@@ -222,6 +259,11 @@ class World:
         body = {**manifest, "metadata": {**manifest["metadata"], "namespace": self.namespace}}
         resource = TRAINING_JOBS if manifest["kind"] == "TrainingJob" else _by_kind(manifest["kind"])
         return await self.client.create(resource, body)
+
+    def kubectl(self, *arguments: str, documents: Sequence[Object] = ()) -> str:
+        """What kubectl says in this namespace; it must succeed. Blocks: call it in a thread."""
+        stdin = yaml.safe_dump_all(documents) if documents else None
+        return self.cluster.kubectl("--namespace", self.namespace, *arguments, stdin=stdin).stdout
 
     async def patch_job(self, name: str, spec: Object) -> Object:
         return await self.client.patch(TRAINING_JOBS, name, {"spec": spec}, self.namespace)

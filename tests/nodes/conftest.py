@@ -1,0 +1,42 @@
+"""Real nodes with real kubelets, the operator installed from `manifests/install.yaml`, one world per test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from support.world import World
+from support.yard import ROOT, Cluster, ensure_cluster
+from trainyard.kube.client import Client
+from trainyard.kube.credentials import from_kubeconfig
+
+CLUSTER = "tests-nodes"
+HOME = "trainyard-system"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    found = ensure_cluster(CLUSTER, "--nodes", "3")
+    for image in ("torch", "operator"):
+        found.yard("load-image", image)
+    found.kubectl("apply", "-f", str(ROOT / "manifests" / "install.yaml"))
+    # The tag is always the same: a fresh pod is what takes a freshly built image.
+    found.kubectl("-n", HOME, "rollout", "restart", "deployment/trainyard-operator")
+    found.kubectl("-n", HOME, "rollout", "status", "deployment/trainyard-operator", "--timeout=110s")
+    return found
+
+
+@pytest.fixture
+async def world(cluster: Cluster, tmp_path: Path) -> AsyncIterator[World]:
+    """A namespace of the shared cluster; its whole history must keep the invariants."""
+    async with Client(from_kubeconfig(cluster.kubeconfig, None)) as client:
+        made = World(cluster, client, f"t-{uuid4().hex[:8]}", tmp_path)
+        await made.open()
+        try:
+            yield made
+            assert made.history.violations() == [], made.describe()
+        finally:
+            await made.close()

@@ -1,0 +1,175 @@
+"""Do real pods, signals, volumes, devices and DNS behave as promised, under the operator's own service account?"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from support.manifests import job, role
+from support.world import World
+from support.yard import ROOT
+
+Object = dict[str, Any]
+DDP = ROOT / "manifests" / "examples" / "ddp"
+KILL_TRAINER = """
+import os, signal
+from pathlib import Path
+for folder in Path("/proc").glob("[0-9]*"):
+    words = folder.joinpath("cmdline").read_bytes().split(b"\\0")
+    if b"/opt/train/train.py" in words and not any(b"torchrun" in word for word in words):
+        os.kill(int(folder.name), signal.SIGKILL)
+"""
+
+
+def names(pods: list[Object]) -> list[str]:
+    return [p["metadata"]["name"] for p in pods]
+
+
+def logs(world: World, pod: str) -> str:
+    return world.cluster.kubectl("-n", world.namespace, "logs", pod, check=False).stdout
+
+
+def sh(world: World, pod: str, script: str) -> str:
+    """What a shell in the pod's trainer prints."""
+    return world.cluster.kubectl("-n", world.namespace, "exec", pod, "--", "sh", "-c", script).stdout.strip()
+
+
+def steps(text: str) -> list[tuple[int, float]]:
+    return [(int(n), float(loss)) for n, loss in re.findall(r"^step (\d+) loss ([\d.]+)", text, re.M)]
+
+
+async def apply_ddp(world: World, *arguments: str) -> None:
+    """The example beside the documentation, with its claim on a volume of this test."""
+    for document in yaml.safe_load_all((DDP / "script.yaml").read_text()):
+        await world.apply(document)
+    await world.add_shared_volume("ddp-ckpt")
+    manifest = yaml.safe_load((DDP / "job.yaml").read_text())
+    if arguments:
+        manifest["spec"]["roles"][0]["template"]["spec"]["containers"][0]["args"] = list(arguments)
+    await world.apply(manifest)
+
+
+async def until_log(world: World, pod: str, pattern: str, seconds: float = 90) -> str:
+    return str(
+        await world.poll(lambda: (m := re.search(pattern, logs(world, pod), re.M)) and m.group(0), pattern, seconds)
+    )
+
+
+async def test_torch_loses_a_process_and_goes_on_from_its_checkpoint(world: World) -> None:
+    await apply_ddp(world, "--steps=120", "--save-every=10", "--pause=0.05")
+    await world.until_phase("ddp", "Running", seconds=90)
+    first = names(world.pods("ddp"))
+    await until_log(world, first[0], r"^saved step [3-9]0")
+    world.cluster.kubectl("-n", world.namespace, "exec", first[1], "--", "python3", "-c", KILL_TRAINER)
+    await world.until(lambda: world.status("ddp")["attempt"] == 1, "the attempt to move")
+    await world.until_phase("ddp", "Succeeded", seconds=120)
+
+    before, text = steps(logs(world, first[1][:-1] + "0")), logs(world, names(world.pods("ddp", 1))[0])
+    resumed = int(re.findall(r"^resumed from step (\d+)", text, re.M)[0])
+    after = steps(text)
+    assert resumed > 0
+    assert after[0][0] == resumed + 1
+    assert after[-1][0] == 120
+    assert after[0][1] < 2.83, "the loss goes on where it was, not at ln 17"
+    repeated = dict(before).get(after[0][0])
+    assert repeated is None or abs(repeated - after[0][1]) < 1e-3, "the same step sees the same loss again"
+    assert world.status("ddp")["restarts"]["total"] == 1
+
+
+async def test_devices_are_requested_counted_and_given(world: World) -> None:
+    rdma = {"resource": "rdma/hca_shared_devices_a", "perPod": 1}
+    await world.apply(job("gpu", role(replicas=2, gpus=4), rdma=rdma))
+    await world.until_phase("gpu", "Running")
+    for pod in world.pods("gpu"):
+        trainer = pod["spec"]["containers"][0]
+        assert trainer["resources"]["limits"]["nvidia.com/gpu"] == "4"
+        assert trainer["resources"]["limits"]["rdma/hca_shared_devices_a"] == "1"
+        assert "IPC_LOCK" in trainer["securityContext"]["capabilities"]["add"]
+        visible = sh(world, pod["metadata"]["name"], "echo $NVIDIA_VISIBLE_DEVICES")
+        assert len(visible.split(",")) == 4, "the kubelet has given four devices"
+    node = world.pods("gpu")[0]["spec"]["nodeName"]
+    described = world.cluster.kubectl("describe", "node", node).stdout
+    assert re.search(r"nvidia.com/gpu\s+[48]\s", described.partition("Allocated resources")[2])
+
+
+async def test_names_resolve_and_hostnames_are_the_pods(world: World) -> None:
+    await world.apply(job("dns", role(replicas=3)))
+    await world.until_phase("dns", "Running")
+    pods = world.pods("dns")
+    service = pods[0]["spec"]["subdomain"]
+    asking = names(pods)[0]
+    for pod in pods:
+        name = pod["metadata"]["name"]
+        assert sh(world, name, "hostname") == name
+        answer = sh(world, asking, f"nslookup {name}.{service}.{world.namespace}.svc.cluster.local")
+        assert pod["status"]["podIP"] in answer
+    hosts = sh(world, asking, "cat $TRAINYARD_HOSTS_FILE")
+    assert "worker" in hosts
+
+
+async def test_suspended_and_resumed_on_the_same_volume(world: World) -> None:
+    await world.add_shared_volume("keep")
+    script = "cd $TRAINYARD_CHECKPOINT_DIR/.. && mkdir -p nap && echo $TRAINYARD_ATTEMPT >> nap/log; exec sleep 100000"
+    trainer = role(replicas=1, command=["sh", "-c", script], pod={"terminationGracePeriodSeconds": 1})
+    await world.apply(job("nap", trainer, checkpoint={"volume": {"claimName": "keep"}}))
+    await world.until_phase("nap", "Running")
+    await world.patch_job("nap", {"suspend": True})
+    await world.until_phase("nap", "Suspended")
+    assert world.live("nap") == []
+    await world.patch_job("nap", {"suspend": False})
+    await world.until_phase("nap", "Running")
+    seen = await world.poll(
+        lambda: sh(world, names(world.pods("nap"))[0], "cat $TRAINYARD_CHECKPOINT_DIR/log"), "the log", 20
+    )
+    assert seen.split() == ["0", "1"]
+
+
+async def test_a_pod_of_a_closed_attempt_can_never_start(world: World) -> None:
+    await world.apply(job("late", role(replicas=2, pod={"terminationGracePeriodSeconds": 1})))
+    await world.until_phase("late", "Running")
+    pod = world.pods("late")[1]
+    await world.delete_pod(pod["metadata"]["name"])
+    await world.until(lambda: world.status("late")["attempt"] == 1, "the attempt to move")
+    await world.until(lambda: world.pods("late", 0) == [], "the closed attempt's pods to go")
+    copy = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {k: pod["metadata"][k] for k in ("name", "labels", "ownerReferences")},
+        "spec": {k: v for k, v in pod["spec"].items() if k not in ("nodeName", "priority", "preemptionPolicy")},
+    }
+    # As a leader would that was paused between its decision and its request.
+    created = await world.apply(copy)
+    world.history.latecomers.add(created["metadata"]["uid"])
+    await world.until(lambda: world.get("Pod", created["metadata"]["name"]) is None, "the late pod to be deleted")
+    ran = [
+        h
+        for h in world.history.happenings
+        if h.object["metadata"]["uid"] == created["metadata"]["uid"]
+        and any("running" in (c.get("state") or {}) for c in h.object.get("status", {}).get("containerStatuses", []))
+    ]
+    assert ran == [], "its hosts are gone, so its kubelet never started it"
+    await world.until_phase("late", "Running")
+    assert world.status("late")["attempt"] == 1
+
+
+async def test_a_crash_loop_of_two_seconds_spends_its_budget_and_no_more(world: World) -> None:
+    policy = {"maxRestarts": 2, "backoff": {"initialSeconds": 1, "maxSeconds": 2}}
+    await world.apply(job("loop", role(replicas=1, command=["sh", "-c", "sleep 2; exit 9"]), failurePolicy=policy))
+    await world.until_phase("loop", "Failed", seconds=180)
+    assert len(world.history.created("Pod")) == 3, "the first attempt and two restarts"
+    assert world.condition("loop", "Failed")["reason"] == "MaxRestartsExceeded"
+    kept = world.pods("loop")
+    assert len(kept) == 1 and kept[0]["status"]["phase"] == "Failed", "the newest failed pod stays to be read"
+
+
+async def test_a_sidecar_neither_completes_nor_fails_a_replica(world: World) -> None:
+    side = {"name": "side", "image": "trainyard.dev/busybox:1", "command": ["sh", "-c", "exit 1"]}
+    main = {"name": "trainer", "image": "trainyard.dev/busybox:1", "command": ["sh", "-c", "sleep 3; exit 0"]}
+    stay = {"name": "stay", "image": "trainyard.dev/busybox:1", "command": ["sleep", "100000"]}
+    pod = {"containers": [side, main, stay], "terminationGracePeriodSeconds": 1}
+    await world.apply(job("side", role(replicas=2, pod=pod)))
+    await world.until_phase("side", "Succeeded")
+    assert world.status("side")["attempt"] == 0
+    assert world.live("side") == []
