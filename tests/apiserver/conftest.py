@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from support.world import World
-from support.yard import ROOT, Cluster, ensure_cluster
+from support.yard import Cluster, apply_crds, ensure_cluster
 from trainyard.kube.client import Client
 from trainyard.kube.credentials import from_kubeconfig
 
@@ -19,8 +19,7 @@ CLUSTER = "tests-api"
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
     found = ensure_cluster(CLUSTER, "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers")
-    found.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    found.kubectl("wait", "--for=condition=Established", "crd/trainingjobs.trainyard.dev", "--timeout=30s")
+    apply_crds(found)
     return found
 
 

@@ -228,7 +228,8 @@ class World:
             "log-format": "console",
             **{key.replace("_", "-"): value for key, value in settings.items()},
         }
-        process = OperatorProcess(self.cluster.kubeconfig, self.folder / f"{name}.log", **flags)
+        kubeconfig = flags.pop("kubeconfig", self.cluster.kubeconfig)
+        process = OperatorProcess(kubeconfig, self.folder / f"{name}.log", **flags)
         self.operators.append(process)
         await process.start()
         return process

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,15 @@ def ensure_cluster(name: str, *flags: str) -> Cluster:
     """Bring a cluster up, or find it up; idempotent and safe to call from several test processes at once."""
     run_yard("up", "--name", name, *flags)
     return Cluster(name, run_yard("kubeconfig", "--name", name).strip())
+
+
+def apply_crds(cluster: Cluster) -> None:
+    """Install our kinds, and wait until the API server serves them."""
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    until = time.monotonic() + 30
+    while (answer := cluster.kubectl("get", "trainingjobs", check=False)).returncode != 0:
+        assert time.monotonic() < until, f"the API server does not serve our kinds: {answer.stderr}"
+        time.sleep(0.2)
 
 
 def kubectl_folder() -> str:
