@@ -172,10 +172,12 @@ def load_image(arguments: argparse.Namespace) -> None:
 
 
 def build_all(arguments: argparse.Namespace) -> None:
-    """Everything that `up`, `make demo` and the tests would build."""
+    """Everything that `up`, `make demo` and the tests would install or build."""
+    toolchain.require(toolchain.FOR_CONTROL_PLANE)
     build.ensure(build.CONTROL_PLANE + build.NODES + build.FAKE_NODES)
     if not arguments.no_images:
-        toolchain.require(toolchain.FOR_IMAGES)
+        toolchain.require_root("making images and real nodes")
+        toolchain.require(toolchain.FOR_NODES | toolchain.FOR_IMAGES)
         for image in images.BY_NAME.values():
             images.build(image)
 

