@@ -86,7 +86,7 @@ class Restarts(StatusModel):
     """Attempts that were closed and why they counted."""
 
     total: Count = 0
-    """Attempts closed, for any cause."""
+    """Attempts closed by a failure or a disruption; roll backs, suspensions and edits do not count."""
     application: Count = 0
     """Those charged to the program."""
     disruption: Count = 0
