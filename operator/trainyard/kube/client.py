@@ -1,7 +1,7 @@
 """A thin client: JSON objects in, JSON objects out, and the API's verbs in between.
 
 It keeps nothing and decides nothing. Preconditions, field managers and dry runs are passed on as the API knows them;
-what went wrong is told by the tree in `errors`.
+what went wrong is told by the tree in `errors`. Answers come without `metadata.managedFields`, but for those of a GET.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from trainyard.kube.clock import ServerClock
 from trainyard.kube.credentials import CredentialSource
+from trainyard.kube.decoding import decode
 from trainyard.kube.errors import Gone, error_from_status
 from trainyard.kube.resources import Resource
 from trainyard.kube.transport import Fence, Observer, Request, Transport
@@ -188,7 +189,7 @@ class Client:
             if on_open is not None:
                 on_open()
             async for line in split_lines(content.iter_any()):
-                event = json.loads(line)
+                event = decode(line)
                 if event["type"] == "ERROR":
                     raise error_from_status(event["object"])
                 yield WatchEvent(event["type"], event["object"])
@@ -336,8 +337,9 @@ class Client:
             accept,
         )
         answer = await self._transport.send(request, within=within or self.timeout, fence=self._fence)
-        decoded: Object = json.loads(answer)
-        return decoded
+        # What was got may be put back and is left whole; all else is only read.
+        whole: Object = json.loads(answer) if verb == "get" else decode(answer)
+        return whole
 
 
 async def split_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
