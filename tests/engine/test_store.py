@@ -34,6 +34,18 @@ def test_an_older_state_changes_nothing(bench: Bench) -> None:
     assert bench.store.table.pods["a"].node == "n1"
 
 
+def test_a_state_that_differs_in_nothing_we_look_at_wakes_nobody() -> None:
+    listener = Listener()
+    store = Store(listener, Clock())
+    store.upsert_pod(ours("a", 5, node="n1"))
+    listener.take()
+    store.upsert_pod(ours("a", 6, node="n1"))
+    assert listener.take() == []
+    assert store.table.pods["a"].resource_version == store.gang("job-1").pods["a"].resource_version == 6
+    store.upsert_pod(ours("a", 5))
+    assert store.table.pods["a"].node == "n1", "and is newer than what came before it"
+
+
 def test_an_answer_that_comes_after_the_deletion_brings_nothing_back() -> None:
     clock = Clock()
     store = Store(Listener(), clock)
@@ -63,6 +75,22 @@ def test_usage_follows_pods_until_they_are_gone(bench: Bench) -> None:
     store.upsert_pod(pod("a", 5, resources=asks, node="n2", deletion=1.0, phase=PodPhase.FAILED))
     assert store.table.usage == {}
     assert bench.listener.capacity == 1
+
+
+def test_what_daemons_use_and_ports_of_nodes_are_told_apart(bench: Bench) -> None:
+    store, asks = bench.store, (("cpu", 100),)
+    daemon = pod("d", 1, node="n1", resources=asks, resident=True, host_ports=(9100, 9101))
+    store.upsert_pod(daemon)
+    store.upsert_pod(pod("p", 1, node="n1", resources=asks, host_ports=(9101,)))
+    cluster = cluster_snapshot(store)
+    assert cluster.resident == {"n1": {"cpu": 100, "pods": 1}}
+    assert cluster.usage == {"n1": {"cpu": 200, "pods": 2}}
+    assert cluster.host_ports == {"n1": frozenset((9100, 9101))}
+    store.delete_pod("d", None)
+    assert cluster_snapshot(store).host_ports == {"n1": frozenset((9101,))}
+    store.upsert_pod(pod("p", 2, node="n1", resources=asks, host_ports=(9101,), phase=PodPhase.FAILED))
+    after = cluster_snapshot(store)
+    assert after.host_ports == {} and after.resident == {} and after.usage == {}
 
 
 def test_counts_equal_a_recount_after_any_history(bench: Bench) -> None:
@@ -185,6 +213,24 @@ def test_a_node_that_changes_wakes_the_jobs_on_it_and_a_heartbeat_nobody(bench: 
     assert bench.listener.take() == []
     bench.store.delete_node("n2")
     assert bench.listener.take() == [(Target(KEY), True)]
+
+
+def test_quotas_are_told_which_promised_pods_exist(bench: Bench) -> None:
+    bench.open(nodes=("n1", "n1", "n2", ""))
+
+    def promised() -> list[tuple[str, str, bool]]:
+        return [(r.namespace, r.node, r.created) for r in cluster_snapshot(bench.store).reservations]
+
+    assert promised() == [("default", node, False) for node in ("n1", "n1", "n2", "")]
+    for rank in (0, 1, 3):
+        bench.pod(rank)
+    assert promised() == [("default", "n1", True), ("default", "n1", True), ("default", "n2", False)]
+    bench.listener.capacity = 0
+    bench.pod(2)
+    assert promised() == [("default", node, True) for node in ("n1", "n1", "n2")]
+    assert bench.listener.capacity == 1, "from here on quotas count them all"
+    bench.set_status(replace(bench.job.status, gang_created=True))
+    assert len(promised()) == 3
 
 
 def test_a_record_reserves_its_ranks_until_they_are_bound(bench: Bench) -> None:

@@ -206,6 +206,16 @@ class TestPod:
         assert len(view.finalizers) == 16
         assert len(view.message) == MAX_TEXT
 
+    def test_what_belongs_to_its_node_and_which_ports_it_takes(self) -> None:
+        ports = [{"containerPort": 80}, {"containerPort": 81, "hostPort": 8081}]
+        assert pod_view(raw_pod(spec={"containers": [{"name": "c", "ports": ports}]})).host_ports == (8081,)
+        for kind, resident in (("DaemonSet", True), ("Node", True), ("ReplicaSet", False)):
+            owner = {"kind": kind, "name": "o", "uid": "o", "apiVersion": "v1", "controller": True}
+            assert pod_view(raw_pod(meta={"ownerReferences": [owner]})).resident is resident
+        mirror = {"ownerReferences": [], "annotations": {"kubernetes.io/config.mirror": "x"}}
+        assert pod_view(raw_pod(meta=mirror)).resident
+        assert not pod_view(raw_pod(meta={"annotations": {"kubernetes.io/config.mirror": "x"}})).resident, "ours"
+
     def test_a_phase_of_the_future_is_pending(self) -> None:
         assert pod_view(raw_pod(status={"phase": "Dreaming"})).phase is PodPhase.PENDING
 

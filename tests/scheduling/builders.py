@@ -82,6 +82,11 @@ class Cluster:
             before[resource] = before.get(resource, 0) + amount
         return self._with(usage={**self.snapshot.usage, name: before})
 
+    def resident(self, name: str, cpu: int, pods: int = 1) -> Cluster:
+        """Pods of DaemonSets are there: used, and for good."""
+        held = {**self.snapshot.resident, name: {"cpu": cpu, "pods": pods}}
+        return self.used(name, cpu=cpu, pods=pods)._with(resident=held)
+
     def reserved(self, name: str, gpus: int, job_uid: str = "uid-other") -> Cluster:
         return self._with(reservations=(*self.snapshot.reservations, Reservation(job_uid, name, amounts(gpus))))
 

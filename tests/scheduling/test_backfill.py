@@ -132,3 +132,12 @@ def test_passing_job_uses_only_the_nodes_it_may() -> None:
     bound_to_rack = LARGE.on(**{"topology.trainyard.dev/rack": "r1"})
     decision = decide(cluster, bound_to_rack, make_gang("two", age=5).workers(2, gpus=4))
     assert decision.grants[0].nodes == ("free", "free")
+
+
+def test_job_that_needs_what_daemons_use_on_every_node_can_never_start_and_holds_nobody_up() -> None:
+    cluster = make_cluster().racks(1, nodes=2).resident("b1-r1-n1", cpu=500).resident("b1-r1-n2", cpu=200)
+    whole = make_gang("whole").workers(1, cpu="96")
+    decision = decide(cluster, whole, make_gang("small", age=5).workers(1))
+    assert refused(decision) == {"whole": "UnsatisfiableResource"} and granted(decision) == ["small"]
+    assert "where the largest has 95.8" in decision.refusals[0].message
+    assert granted(decide(cluster, make_gang("fits").workers(1, cpu="95.8"))) == ["fits"]

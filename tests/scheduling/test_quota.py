@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from scheduling.builders import (
     GPU,
+    Cluster,
     Gang,
     decide,
     delegated,
@@ -18,6 +21,7 @@ from scheduling.builders import (
     refused,
 )
 from trainyard.api.reasons import Reason
+from trainyard.model.cluster import Reservation
 
 YARD = make_cluster().racks(2, nodes=4)
 
@@ -98,3 +102,17 @@ def test_pods_are_counted_once_even_where_a_request_names_them() -> None:
     gang = make_gang("a").workers(4).roles_having(resources=(("cpu", 4000), (GPU, 8), ("pods", 1)))
     assert len(grant(YARD.quota("q", {"pods": 4}), gang).nodes) == 4
     assert refusal(YARD.quota("q", {"pods": 3}), gang).reason is Reason.QUOTA_EXCEEDED
+
+
+def test_pods_that_are_promised_and_not_created_yet_count() -> None:
+    gang, cluster = make_gang("a").workers(2), YARD.quota("q", {"pods": 4, f"requests.{GPU}": 40})
+    promised = Reservation("uid-other", "b1-r1-n1", ((GPU, 8), ("pods", 1)), "team")
+
+    def with_promises(*reservations: Reservation) -> Cluster:
+        return Cluster(replace(cluster.snapshot, reservations=reservations))
+
+    assert granted(decide(with_promises(promised, promised), gang)) == ["a"]
+    waits = refusal(with_promises(promised, promised, replace(promised, node="")), gang)
+    assert waits.reason is Reason.QUOTA_EXCEEDED and "has 1 of 4 left" in waits.message
+    created, elsewhere = replace(promised, node="", created=True), replace(promised, node="", namespace="else")
+    assert granted(decide(with_promises(promised, promised, created, elsewhere), gang)) == ["a"]

@@ -130,8 +130,7 @@ class Memory:
         reserved: list[Reservation] = []
         for role in request.roles:
             for node in grant.nodes[role.first_rank : role.first_rank + role.replicas]:
-                if node:
-                    reserved.append(Reservation(grant.uid, node, role.resources))
+                reserved.append(Reservation(grant.uid, node, role.resources, grant.key.namespace))
         self.grants[grant.uid] = HeldGrant(grant, self._clock() + seconds, tuple(reserved))
 
     def grant(self, uid: str) -> Grant | None:

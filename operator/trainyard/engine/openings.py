@@ -1,4 +1,4 @@
-"""Which ranks of open attempts are promised a node and not yet seen bound there.
+"""Which ranks of open attempts are promised a place and not yet seen there: a node, and a share of the quotas.
 
 What is promised in a record counts as used from the moment the record exists, or two gangs could be given one node in
 the time between a record and its pods. Kept incrementally; decides nothing.
@@ -18,8 +18,11 @@ from trainyard.model.views import PodView
 @dataclass(slots=True)
 class _Opening:
     record: Record
+    namespace: str
     unbound: dict[int, str]
-    """Rank → promised node."""
+    """Rank → promised node; empty where the cluster's scheduler chooses."""
+    uncreated: set[int]
+    """Ranks whose pod was never seen."""
 
 
 class Openings:
@@ -28,38 +31,53 @@ class Openings:
     def __init__(self) -> None:
         self._openings: dict[str, _Opening] = {}
 
-    def track(self, uid: str, record: Record | None, status: JobStatus | None, pods: Iterable[PodView]) -> bool:
+    def track(
+        self, uid: str, namespace: str, record: Record | None, status: JobStatus | None, pods: Iterable[PodView]
+    ) -> bool:
         """Take in a record or a status that changed. True where a promise was withdrawn."""
         before = self._openings.get(uid)
         if record is None or status is None or not _promises(record, status):
             self._openings.pop(uid, None)
             return before is not None
         if before is not None and before.record == record:
+            if status.gang_created:
+                before.uncreated.clear()
             return False
-        unbound = {rank: node for rank, node in enumerate(record.nodes) if node}
+        unbound = dict(enumerate(record.nodes))
         for role in record.roles:
             first = record.first_rank(role.name)
             for index in status.completed(role.name):
                 unbound.pop(first + index, None)
-        self._openings[uid] = _Opening(record, unbound)
+        uncreated = set() if status.gang_created else set(unbound)
+        self._openings[uid] = _Opening(record, namespace, unbound, uncreated)
         for pod in pods:
             self.saw(uid, pod)
         return False
 
-    def saw(self, uid: str, pod: PodView) -> None:
-        """A pod that is bound, or over, needs its promise no longer: usage counts it by itself."""
+    def saw(self, uid: str, pod: PodView) -> bool:
+        """A pod that is bound, or over, needs its promise no longer: usage counts it by itself. True with the last pod
+        that was to be created."""
         opening = self._openings.get(uid)
-        if opening is not None and pod.incarnation == opening.record.attempt and (pod.node or pod.terminal):
+        if opening is None or pod.incarnation != opening.record.attempt:
+            return False
+        if pod.node or pod.terminal:
             opening.unbound.pop(pod.rank, None)
+        if pod.rank not in opening.uncreated:
+            return False
+        opening.uncreated.discard(pod.rank)
+        return not opening.uncreated
 
     def forget(self, uid: str) -> None:
         self._openings.pop(uid, None)
 
     def reservations(self) -> list[Reservation]:
         return [
-            Reservation(uid, node, opening.record.locate(rank)[0].resources)
+            Reservation(
+                uid, node, opening.record.locate(rank)[0].resources, opening.namespace, rank not in opening.uncreated
+            )
             for uid, opening in self._openings.items()
             for rank, node in opening.unbound.items()
+            if node or rank in opening.uncreated
         ]
 
 

@@ -7,13 +7,16 @@ pods are live, unbound and not ready. It decides nothing; it only tells what an 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from typing import TypeVar
 
 from trainyard.model.views import Key, PodView, Resources
 
 _K = TypeVar("_K", Key, str)
+_C = TypeVar("_C", str, int)
 _ONE_POD: Resources = (("pods", 1),)
+_content = attrgetter(*(f.name for f in fields(PodView) if f.name != "resource_version"))
 
 
 @dataclass(slots=True)
@@ -48,6 +51,10 @@ class PodTable:
         self.gangs: dict[str, Gang] = {}
         self.usage: dict[str, Mapping[str, int]] = {}
         """Values are replaced, never changed: a shallow copy is a snapshot."""
+        self.resident: dict[str, Mapping[str, int]] = {}
+        """The part of it that is there for as long as its node."""
+        self.host_ports: dict[str, frozenset[int]] = {}
+        self._port_users: dict[str, dict[int, int]] = {}
         self.foreign: dict[str, int] = {}
         self._owners_by_name: dict[Key, dict[str, int]] = {}
         self._owners_by_node: dict[str, dict[str, int]] = {}
@@ -61,11 +68,20 @@ class PodTable:
                 return None
             if before.failed_version:
                 view = replace(view, failed_version=before.failed_version)
+            if _content(view) == _content(before):
+                self._renew(view)
+                return None
         if view.exited and not view.failed_version:
             view = replace(view, failed_version=view.resource_version)
         self.pods[view.uid] = view
         freed = self._count_usage(before, view)
         return PodChange(before, view, freed, self._index(before, view))
+
+    def _renew(self, view: PodView) -> None:
+        """Only its version moved: somebody wrote what nobody here looks at."""
+        self.pods[view.uid] = view
+        if view.job_uid:
+            self.gangs[view.job_uid].pods[view.uid] = view
 
     def delete(self, uid: str, final: PodView | None) -> PodChange | None:
         """It is gone. Its last state is kept as collected; the final object does not overwrite an exit seen before."""
@@ -184,23 +200,30 @@ class PodTable:
         if place_before == place_after and (not place_after or _counts_alike(before, after)):
             return False
         if before is not None and place_before:
-            self._add_usage(place_before, before.resources, -1)
+            self._add_usage(place_before, before, -1)
             if self._is_foreign(before):
                 _bump(self.foreign, before.node, -1)
         if after is not None and place_after:
-            self._add_usage(place_after, after.resources, 1)
+            self._add_usage(place_after, after, 1)
             if self._is_foreign(after):
                 _bump(self.foreign, after.node, 1)
         return bool(place_before)
 
-    def _add_usage(self, node: str, resources: Resources, sign: int) -> None:
-        used = dict(self.usage.get(node, {}))
-        for name, value in (*resources, *_ONE_POD):
-            _bump(used, name, sign * value)
-        if used:
-            self.usage[node] = used
+    def _add_usage(self, node: str, pod: PodView, sign: int) -> None:
+        _add(self.usage, node, pod.resources, sign)
+        if pod.resident:
+            _add(self.resident, node, pod.resources, sign)
+        if pod.host_ports:
+            self._use_ports(node, pod.host_ports, sign)
+
+    def _use_ports(self, node: str, ports: tuple[int, ...], sign: int) -> None:
+        users = self._port_users.setdefault(node, {})
+        for port in ports:
+            _bump(users, port, sign)
+        if users:
+            self.host_ports[node] = frozenset(users)
         else:
-            self.usage.pop(node, None)
+            del self._port_users[node], self.host_ports[node]
 
     def _is_foreign(self, pod: PodView) -> bool:
         if pod.job_uid or not pod.node or pod.terminal:
@@ -214,6 +237,8 @@ def _counts_alike(before: PodView | None, after: PodView | None) -> bool:
         return False
     return (
         before.resources == after.resources
+        and before.host_ports == after.host_ports
+        and before.resident == after.resident
         and bool(before.job_uid) == bool(after.job_uid)
         and bool(before.node) == bool(after.node)
     )
@@ -224,7 +249,17 @@ def _place(pod: PodView) -> str:
     return "" if pod.terminal else pod.node or pod.nominated
 
 
-def _bump(counts: dict[str, int], name: str, by: int) -> None:
+def _add(usage: dict[str, Mapping[str, int]], node: str, resources: Resources, sign: int) -> None:
+    used = dict(usage.get(node, {}))
+    for name, value in (*resources, *_ONE_POD):
+        _bump(used, name, sign * value)
+    if used:
+        usage[node] = used
+    else:
+        usage.pop(node, None)
+
+
+def _bump(counts: dict[_C, int], name: _C, by: int) -> None:
     value = counts.get(name, 0) + by
     if value:
         counts[name] = value

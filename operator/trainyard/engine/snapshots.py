@@ -69,6 +69,8 @@ def cluster_snapshot(store: Store) -> ClusterSnapshot:
         directories=tuple(_directories(store)),
         foreign=dict(store.table.foreign),
         partly_bound=tuple(_partly_bound(store)),
+        host_ports=dict(store.table.host_ports),
+        resident=dict(store.table.resident),
     )
 
 

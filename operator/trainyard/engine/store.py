@@ -129,8 +129,8 @@ class Store:
         change = self.table.upsert(pod)
         if change is None:
             return
-        if pod.job_uid:
-            self.openings.saw(pod.job_uid, pod)
+        if pod.job_uid and self.openings.saw(pod.job_uid, pod):
+            self._listener.capacity_changed()  # from here on quotas count the whole gang by themselves
         self._pod_changed(change)
 
     def delete_pod(self, uid: str, final: PodView | None) -> None:
@@ -224,7 +224,8 @@ class Store:
         job = self.job_of(owner)
         record = self.children.records(owner).get(job.status.attempt) if job is not None else None
         status = job.status if job is not None else None
-        if self.openings.track(owner, record, status, self.table.gang(owner).pods.values()):
+        namespace = job.namespace if job is not None else ""
+        if self.openings.track(owner, namespace, record, status, self.table.gang(owner).pods.values()):
             self._listener.capacity_changed()
 
     # what the scheduler looks at besides pods and nodes

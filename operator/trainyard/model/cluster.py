@@ -115,7 +115,11 @@ class Reservation:
 
     job_uid: str
     node: str
+    """Empty where the cluster's scheduler chooses."""
     resources: Resources
+    namespace: str = ""
+    created: bool = False
+    """Its pod exists, though on no node yet: quotas count it by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,8 @@ class ClusterSnapshot:
     """Jobs of placement Delegated whose open gang is partly bound."""
     host_ports: Mapping[str, frozenset[int]] = field(default_factory=dict)
     """Node name → host ports in use."""
+    resident: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """The part of `usage` that never ends by itself: pods of DaemonSets and static pods."""
 
 
 @dataclass(frozen=True, slots=True)

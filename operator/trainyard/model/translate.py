@@ -28,7 +28,14 @@ from trainyard.api.hashing import attempt_fields_hash
 from trainyard.api.types import JobSpec
 from trainyard.api.validation import InvalidSpec, read_job
 from trainyard.model.instants import parse_instant
-from trainyard.model.podspec import node_terms, pinned_node, pod_resources, selector_terms, tolerations
+from trainyard.model.podspec import (
+    host_ports,
+    node_terms,
+    pinned_node,
+    pod_resources,
+    selector_terms,
+    tolerations,
+)
 from trainyard.model.record import RECORD_KEY, Record, decode_record
 from trainyard.model.resources import resources
 from trainyard.model.status import parse_status
@@ -72,6 +79,8 @@ Raw = Mapping[str, Any]
 MAX_TEXT = 1024
 MAX_WORD = 253
 MAX_NAMES = 16
+MAX_PORTS = 64
+MIRROR = "kubernetes.io/config.mirror"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 _NONE: Raw = {}
@@ -121,6 +130,8 @@ def pod_view(raw: Raw) -> PodView:
         resources=pod_resources(spec),
         priority=spec.get("priority") or 0,
         pinned=intern(pinned_node(node_terms(affinity))) if affinity else "",
+        host_ports=host_ports(spec)[:MAX_PORTS],
+        resident=not job_uid and _is_resident(meta),
     )
 
 
@@ -281,6 +292,14 @@ def _owner_uid(meta: Raw) -> str:
             ours = owner.get("kind") == KIND and owner.get("apiVersion", "").partition("/")[0] == GROUP
             return intern(owner["uid"]) if ours else ""
     return ""
+
+
+def _is_resident(meta: Raw) -> bool:
+    """A DaemonSet's pod, or the mirror of a static one: it is there for as long as its node."""
+    if MIRROR in (meta.get("annotations") or _NONE):
+        return True
+    owners = meta.get("ownerReferences") or ()
+    return any(o.get("controller") and o.get("kind") in ("DaemonSet", "Node") for o in owners)
 
 
 def _pod_conditions(conditions: Iterable[Raw]) -> tuple[bool, str, str, Instant | None]:

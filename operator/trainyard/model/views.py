@@ -109,6 +109,10 @@ class PodView:
     """resourceVersion at which the store first saw it terminal or its trainer exited; 0 before."""
     pinned: str = ""
     """The node of a required node affinity on `metadata.name`, where there is exactly one."""
+    host_ports: tuple[int, ...] = ()
+    """Ports of its node that it takes."""
+    resident: bool = False
+    """It belongs to its node and never ends by itself: of a DaemonSet, or static."""
 
     @property
     def key(self) -> Key:

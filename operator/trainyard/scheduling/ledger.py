@@ -1,8 +1,9 @@
 """What is free on every node, as vectors over the resources that somebody in the queue asks for.
 
 Nodes with the same free vector share one number, so that "how many such pods fit here" is worked out once per distinct
-vector and not once per node. Three views are kept: `empty` (nothing runs), `free` (less everything that runs or is
-reserved) and `open` (less, besides, what is held for jobs ahead). Adds and subtracts; decides nothing.
+vector and not once per node. Three views are kept: `empty` (nothing runs but what never ends by itself), `free` (less
+everything that runs or is reserved) and `open` (less, besides, what is held for jobs ahead). Adds and subtracts;
+decides nothing.
 """
 
 from __future__ import annotations
@@ -36,8 +37,11 @@ class Ledger:
         self._weights: dict[int, list[int]] = {}
         self.version = 0
         """Grows with every entry: an answer about the room holds only for its version."""
-        self.empty: View = self._allocatable(topology)
-        self.free: View = list(self.empty)
+        self.free: View = self._allocatable(topology)
+        self.empty: View = list(self.free)
+        for name, stays in cluster.resident.items():
+            if name in topology.index:
+                self.enter(self.empty, topology.index[name], tuple(stays.get(c, 0) for c in self.columns))
         for name, used in cluster.usage.items():
             if name in topology.index and used:
                 self.enter(self.free, topology.index[name], tuple(used.get(c, 0) for c in self.columns))

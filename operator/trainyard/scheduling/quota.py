@@ -1,16 +1,16 @@
 """ResourceQuotas against whole gangs: what the API server would refuse pod by pod is refused here at once.
 
-Grants of the same round are counted as they are given. A job that waits for room keeps its share of the quota against
-those behind it, as it keeps the nodes. Keys that speak of limits, storage or other objects are left to the API
-server.
+Grants of the same round are counted as they are given, and so are pods that are promised and not created yet. A job
+that waits for room keeps its share of the quota against those behind it, as it keeps the nodes. Keys that speak of
+limits, storage or other objects are left to the API server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from trainyard.api.reasons import Reason
-from trainyard.model.cluster import GangRequest
+from trainyard.model.cluster import GangRequest, Reservation
 from trainyard.model.resources import format_amount
 from trainyard.model.views import QuotaView
 from trainyard.scheduling.messages import Obstacle, gang_words
@@ -39,10 +39,12 @@ def counted(key: str, needs: Needs) -> int:
 class Quotas:
     """The quotas of all namespaces as the round goes on."""
 
-    def __init__(self, quotas: Mapping[str, tuple[QuotaView, ...]]) -> None:
-        """Start from what the API server counts as used."""
+    def __init__(self, quotas: Mapping[str, tuple[QuotaView, ...]], reservations: Iterable[Reservation] = ()) -> None:
+        """Start from what the API server counts as used, and from the pods that it will count once they are created."""
         self._quotas = quotas
-        self._granted: dict[str, list[Needs]] = {}
+        self._granted: dict[str, list[Needs]] = {
+            namespace: [needs] for namespace, needs in _promised(quotas, reservations).items()
+        }
         self._waiting: dict[str, list[tuple[GangRequest, Needs]]] = {}
 
     def grant(self, request: GangRequest) -> None:
@@ -84,6 +86,20 @@ class Quotas:
 
     def _counted_grants(self, request: GangRequest, key: str) -> int:
         return sum(counted(key, g) for g in self._granted.get(request.key.namespace, ()))
+
+
+def _promised(quotas: Mapping[str, tuple[QuotaView, ...]], reservations: Iterable[Reservation]) -> Mapping[str, Needs]:
+    """By namespace that has quotas: what promised pods take that do not exist yet."""
+    promised: dict[str, Needs] = {}
+    for reservation in reservations:
+        if reservation.created or not quotas.get(reservation.namespace):
+            continue
+        needs = promised.setdefault(reservation.namespace, {"pods": 0})
+        needs["pods"] += 1
+        for name, value in reservation.resources:
+            if name != "pods":
+                needs[name] = needs.get(name, 0) + value
+    return promised
 
 
 def _exceeded(request: GangRequest, quota: QuotaView, key: str, need: int, taken: int) -> Obstacle:

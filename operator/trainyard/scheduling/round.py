@@ -36,7 +36,7 @@ class Round:
         self.topology = Topology(cluster.nodes, policy.levels)
         self.filters = Filters(self.topology, policy.owned_nodes)
         self.ledger = Ledger(self.topology, cluster, (role for request in requests for role in request.roles))
-        self.quotas = Quotas(cluster.quotas)
+        self.quotas = Quotas(cluster.quotas, cluster.reservations)
         self.backfill = Backfill(now, policy.backfill_bound)
         self.binding: list[Key] = list(cluster.partly_bound)
         self._returning: dict[int, set[str]] = {}
