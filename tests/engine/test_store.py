@@ -77,6 +77,17 @@ def test_usage_follows_pods_until_they_are_gone(bench: Bench) -> None:
     assert bench.listener.capacity == 1
 
 
+def test_strangers_bring_their_nodes_and_those_wake_the_job_that_waits(bench: Bench) -> None:
+    bench.store.upsert_node(NodeView("n7", "uid-n7", {}))
+    bench.store.upsert_pod(pod("s", 1, job="gpt", job_uid="old-job", node="n7", deletion=1.0))
+    snapshot = job_snapshot(bench.store, Target(KEY))
+    assert snapshot is not None
+    assert [p.uid for p in snapshot.strangers] == ["s"] and set(snapshot.nodes) == {"n7"}
+    bench.listener.take()
+    bench.store.upsert_node(NodeView("n7", "uid-n7", {}, ready=NodeReady.UNKNOWN))
+    assert (Target(KEY), True) in bench.listener.take()
+
+
 def test_what_daemons_use_and_ports_of_nodes_are_told_apart(bench: Bench) -> None:
     store, asks = bench.store, (("cpu", 100),)
     daemon = pod("d", 1, node="n1", resources=asks, resident=True, host_ports=(9100, 9101))
@@ -141,6 +152,25 @@ def test_the_first_sight_of_an_exit_is_kept(bench: Bench) -> None:
     bench.store.upsert_pod(ours("a", 5, trainer=TrainerState(True, 1)))
     bench.store.upsert_pod(ours("a", 9, trainer=TrainerState(True, 1), phase=PodPhase.FAILED))
     assert bench.store.table.pods["a"].failed_version == 5
+
+
+def test_whether_an_end_was_disturbed_is_told_by_what_was_seen_first(bench: Bench) -> None:
+    pods, zero = bench.store.table.pods, TrainerState(True, 0)
+    bench.store.upsert_pod(ours("calm", 5, trainer=zero))  # a sidecar still runs
+    bench.store.upsert_pod(ours("calm", 6, trainer=zero, deletion=1.0))
+    bench.store.upsert_pod(ours("calm", 7, trainer=zero, deletion=1.0, phase=PodPhase.SUCCEEDED))
+    assert pods["calm"].undisturbed
+    bench.store.upsert_pod(ours("told", 5, deletion=1.0))
+    bench.store.upsert_pod(ours("told", 6, deletion=1.0, trainer=zero))
+    bench.store.upsert_pod(ours("both", 5, deletion=1.0, trainer=zero))
+    bench.store.upsert_pod(ours("evicted", 5, disruption="EvictionByEvictionAPI", phase=PodPhase.SUCCEEDED))
+    assert not any(pods[uid].undisturbed for uid in ("told", "both", "evicted"))
+    bench.open()
+    bench.store.upsert_pod(ours("gap", 5))
+    bench.store.delete_pod("gap", ours("gap", 9, phase=PodPhase.SUCCEEDED))
+    bench.store.delete_pod("calm", ours("calm", 9, trainer=zero, deletion=1.0, phase=PodPhase.SUCCEEDED))
+    collected = bench.store.gang("job-1").collected
+    assert collected["gap"].undisturbed and collected["calm"].undisturbed
 
 
 def test_a_collected_pod_keeps_the_exit_that_was_seen(bench: Bench) -> None:

@@ -89,6 +89,23 @@ def test_dead_node_actions(replicas: int, action: str, waits: bool) -> None:
     assert bool(steps_of(planned(job), CreateRecord)) is not waits
 
 
+@pytest.mark.parametrize(("action", "waits"), [("Auto", False), ("Proceed", False), ("Wait", True)])
+def test_dead_pods_of_an_earlier_job_of_the_name_are_judged_alike(action: str, waits: bool) -> None:
+    job = make_job().workers(2).spec(failurePolicy={"deadNode": {"action": action}}).probed().with_service()
+    late = make_pod("gpt-old-a0-worker-0", job_uid="old", incarnation=0, phase=PodPhase.RUNNING, node="n9")
+    job.node("n9").strangers = (replace(late, deletion=job.now + 10, deletion_grace=10),)
+    assert gate(job)[0] is Reason.EARLIER_JOB_ENDING
+    job.node_unknown("n9")
+    assert gate(job)[0] is Reason.EARLIER_JOB_ENDING, "its grace is not over"
+    at_rest(job.passed(11)).granted("n0", "n1")
+    records = steps_of(planned(job), CreateRecord)
+    assert bool(records) is not waits
+    if not waits:
+        assert records[0].draft.dead == ("gpt-old-a0-worker-0",)
+    job.node_ready("n9")
+    assert not steps_of(planned(job), CreateRecord), "it answers again, so the pod is live"
+
+
 def test_suspending_does_not_wait_for_dead_pods() -> None:
     job = at_rest(at_rest(stuck(1).suspended()).passed(10))
     assert job.status.phase is Phase.SUSPENDED

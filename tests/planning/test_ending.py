@@ -232,3 +232,22 @@ def test_the_transition_table_is_closed_and_an_illegal_move_raises() -> None:
     assert ALLOWED[Phase.SUCCEEDED] == ALLOWED[Phase.FAILED] == frozenset()
     with pytest.raises(IllegalTransition, match="Succeeded → Running"):
         check_transition(Phase.SUCCEEDED, Phase.RUNNING)
+
+
+def test_exit_0_counts_though_the_pod_is_deleted_before_it_was_counted() -> None:
+    job = running_job(2).succeeded(0, 1)
+    job.change(0, lambda p: replace(p, undisturbed=True)).deleted(0)
+    assert written(job).status.finishing is not None, "it had ended when the deletion came"
+
+
+def test_exit_0_of_a_pod_that_was_being_deleted_never_counts() -> None:
+    job = running_job(2).deleted(0).succeeded(0, 1)
+    written(job)
+    assert job.status.finishing is None and last_episode(job).cause is Cause.DISRUPTION
+
+
+def test_a_failure_is_not_excused_by_a_deletion_that_came_after_it() -> None:
+    job = running_job(2).failed(0)
+    job.change(0, lambda p: replace(p, undisturbed=True)).deleted(0)
+    written(job)
+    assert last_episode(job).cause is Cause.APPLICATION_FAILURE

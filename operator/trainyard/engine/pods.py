@@ -67,12 +67,11 @@ class PodTable:
             if view.resource_version <= before.resource_version:
                 return None
             if before.failed_version:
-                view = replace(view, failed_version=before.failed_version)
+                view = replace(view, failed_version=before.failed_version, undisturbed=before.undisturbed)
             if _content(view) == _content(before):
                 self._renew(view)
                 return None
-        if view.exited and not view.failed_version:
-            view = replace(view, failed_version=view.resource_version)
+        view = _first_seen_ended(view)
         self.pods[view.uid] = view
         freed = self._count_usage(before, view)
         return PodChange(before, view, freed, self._index(before, view))
@@ -92,9 +91,7 @@ class PodTable:
         settled = self._index(before, None)
         last = before
         if final is not None and not before.exited:
-            last = final
-            if final.exited and not final.failed_version:
-                last = replace(final, failed_version=final.resource_version)
+            last = _first_seen_ended(final)
         if before.job_uid:
             self.gangs.setdefault(before.job_uid, Gang()).collected[uid] = last
         return PodChange(before, None, freed, settled)
@@ -242,6 +239,14 @@ def _counts_alike(before: PodView | None, after: PodView | None) -> bool:
         and bool(before.job_uid) == bool(after.job_uid)
         and bool(before.node) == bool(after.node)
     )
+
+
+def _first_seen_ended(pod: PodView) -> PodView:
+    """Note the first sight of its end, and whether somebody was deleting or evicting it by then."""
+    if not pod.exited or pod.failed_version:
+        return pod
+    calm = pod.deletion is None and pod.disruption == ""
+    return replace(pod, failed_version=pod.resource_version, undisturbed=calm)
 
 
 def _place(pod: PodView) -> str:

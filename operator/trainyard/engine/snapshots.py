@@ -30,21 +30,23 @@ def job_snapshot(store: Store, target: Target) -> JobSnapshot | None:
     memory, notes, uid = store.memory, store.memory.of(job.uid), job.uid
     gang, records = store.gang(uid), dict(store.children.records(uid))
     grant = memory.grant(uid)
-    promised = [*records.values()]
+    promised, strangers = [*records.values()], _strangers(store, target.key, uid)
     return JobSnapshot(
         key=target.key,
         job=job,
         uid=uid,
         pods=tuple(gang.pods.values()),
         collected=tuple(gang.collected.values()),
-        strangers=_strangers(store, target.key, uid),
+        strangers=strangers,
         records=records,
         record_missing=notes.record_missing == job.status.attempt,
         hosts=dict(store.children.hosts(uid)),
         service=store.children.service(Key(job.namespace, service_name(job.name, uid5(uid)))),
         claim=_claim(store, job),
         foreign_names=memory.foreign_names(uid),
-        nodes=_nodes(store, gang, promised, grant.nodes if grant is not None else ()),
+        nodes=_nodes(
+            store, gang, promised, (*(grant.nodes if grant is not None else ()), *(p.node for p in strangers))
+        ),
         grant=grant,
         refusal=notes.refusal,
         probe=notes.probe,
@@ -107,8 +109,8 @@ def _claim(store: Store, job: JobView) -> ClaimView | None:
     return store.claims.get(Key(job.namespace, name)) if name else None
 
 
-def _nodes(store: Store, gang: Gang, records: Iterable[Record], granted: tuple[str, ...]) -> Mapping[str, NodeView]:
-    names = set(granted)
+def _nodes(store: Store, gang: Gang, records: Iterable[Record], others: Iterable[str]) -> Mapping[str, NodeView]:
+    names = set(others)
     for record in records:
         names.update(record.nodes)
     for pods in (gang.pods, gang.collected):

@@ -178,6 +178,10 @@ class Store:
     def _node_changed(self, name: str) -> None:
         for uid in {*self.table.owners_on(name), *self.children.promised_on(name)}:
             self._mark_uid(uid)
+            if uid not in self._keys:
+                # A job of that name may be waiting for these strangers to end, or to count as dead.
+                for key in {Key(p.namespace, p.job) for p in self.table.gang(uid).pods.values() if p.node == name}:
+                    self._mark(Target(key), urgent=True)
         self._listener.capacity_changed()
 
     # records, hosts, services

@@ -62,7 +62,8 @@ class JobSnapshot:
     foreign_names: frozenset[str] = frozenset()
     """Names of ours under which an object of another owner stands (seen as AlreadyExists)."""
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
-    """Nodes of the records, the pods and the grant above. A node named there and absent here does not exist."""
+    """Nodes of the records, the pods, the strangers and the grant above. A node named there and absent here does not
+    exist."""
     grant: Grant | None = None
     refusal: Refusal | None = None
     probe: ProbeResult | None = None

@@ -53,7 +53,8 @@ class RecordDraft:
     restarts: int = 0
     """`restarts.total` when it was opened; told to the trainers."""
     dead: tuple[str, ...] = ()
-    """Names of pods of earlier attempts that were dead when this one opened: the only ones that may overlap with it."""
+    """Names of pods of earlier attempts, or of an earlier job of this name, that were dead when this one opened: the
+    only ones that may overlap with it."""
 
     @property
     def size(self) -> int:

@@ -107,6 +107,8 @@ class PodView:
     priority: int = 0
     failed_version: int = 0
     """resourceVersion at which the store first saw it terminal or its trainer exited; 0 before."""
+    undisturbed: bool = False
+    """When that was first seen, nobody was deleting or evicting it: what came later changes nothing about its end."""
     pinned: str = ""
     """The node of a required node affinity on `metadata.name`, where there is exactly one."""
     host_ports: tuple[int, ...] = ()

@@ -100,7 +100,7 @@ def _disrupted(now: Situation, member: Member, pod: PodView) -> Verdict | None:
     if now.node_unreachable(pod.node):
         text = f"node {pod.node} of rank {member.rank} stopped answering"
         return _verdict(member, Cause.DISRUPTION, Reason.NODE_UNREACHABLE, text)
-    if pod.deletion is not None:
+    if pod.deletion is not None and not (pod.exited and pod.undisturbed):
         return _verdict(member, Cause.DISRUPTION, Reason.POD_DELETED, f"pod {pod.name} was deleted")
     return None
 

@@ -107,7 +107,7 @@ def ending_message(now: Situation, pods: tuple[PodView, ...]) -> str:
 
 
 def _strangers(now: Situation) -> Gate | None:
-    strangers = now.snapshot.strangers
+    strangers = now.blocking_strangers
     if not strangers:
         return None
     first = min(strangers, key=lambda p: p.name)

@@ -200,7 +200,7 @@ class Situation:
     @cached_property
     def dead(self) -> frozenset[str]:
         """UIDs of pods past their deletionTimestamp on a node that stopped answering or is gone."""
-        return frozenset(p.uid for p in self.snapshot.pods if self._is_dead(p))
+        return frozenset(p.uid for p in (*self.snapshot.pods, *self.snapshot.strangers) if self._is_dead(p))
 
     def _is_dead(self, pod: PodView) -> bool:
         if pod.deletion is None or pod.terminal or pod.node == "":
@@ -237,6 +237,13 @@ class Situation:
             p for p in self.snapshot.pods if not p.terminal and (self.waits_for_dead or p.uid not in self.dead)
         )
 
+    @cached_property
+    def blocking_strangers(self) -> tuple[PodView, ...]:
+        """Pods of an earlier job of this name that keep the next attempt from opening."""
+        return tuple(
+            p for p in self.snapshot.strangers if not p.terminal and (self.waits_for_dead or p.uid not in self.dead)
+        )
+
     @property
     def lacks_hosts(self) -> bool:
         """The open attempt's hosts ConfigMap is missing and can be made from its record."""
@@ -256,9 +263,12 @@ class Situation:
 
     @cached_property
     def dead_names(self) -> tuple[str, ...]:
-        return tuple(sorted(p.name for p in self.snapshot.pods if p.uid in self.dead))
+        pods = (*self.snapshot.pods, *self.snapshot.strangers)
+        return tuple(sorted(p.name for p in pods if p.uid in self.dead))
 
 
 def _succeeded(pod: PodView | None) -> bool:
     """Exit 0 counts only while nobody was deleting or evicting the pod: trainers that handle SIGTERM exit 0 as well."""
-    return pod is not None and pod.exited_zero and pod.deletion is None and pod.disruption == ""
+    if pod is None or not pod.exited_zero:
+        return False
+    return pod.undisturbed or (pod.deletion is None and pod.disruption == "")
