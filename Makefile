@@ -1,5 +1,7 @@
 # The project's two commands are `make demo` and `make test`; `make help` lists the rest.
-PYTHON ?= python3
+# The first that is there and new enough; `make venv PYTHON=...` decides otherwise.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
@@ -11,7 +13,7 @@ DECIDING := operator/trainyard/model/*,operator/trainyard/planning/*,operator/tr
 TEST_CLUSTERS := tests-api tests-nodes
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lock generate verify test test-unit test-apiserver test-nodes test-down demo demo-down bench image clean
+.PHONY: help venv programs images lock generate verify test test-unit test-apiserver test-nodes test-down demo demo-down bench image clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -36,10 +38,10 @@ test-unit: venv ## is each decision right? no cluster needed
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --include='$(DECIDING)' --fail-under=95
 
-test-apiserver: venv ## does a real control plane agree? kubelets are simulated
+test-apiserver: venv programs ## does a real control plane agree? kubelets are simulated
 	$(PYTEST) -m "apiserver and not slow" $(EMPTY_IS_FINE)
 
-test-nodes: venv ## do pods, signals, names and volumes work on real nodes?
+test-nodes: venv images ## do pods, signals, names and volumes work on real nodes?
 	$(BIN)/python -m pytest -q -m "nodes and not slow" $(EMPTY_IS_FINE)
 
 test-down: venv ## take down the clusters that tests leave for the next run
@@ -57,11 +59,21 @@ generate: venv ## render again what is rendered from the models: CRDs, reference
 
 venv: $(VENV)/.installed ## make the virtual environment from the lock
 $(VENV)/.installed: requirements/dev.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("Trainyard needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Trainyard needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ [ "$$(id -u)" = 0 ] && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv; } || \
+		{ echo "$(PYTHON) comes without venv; as root on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
+
+programs: venv ## build what local clusters run, once a version, into the cache: about 15 minutes on 2 cores
+	hack/yard build --no-images
+
+images: programs ## make the images for real nodes, once a version, into the cache: about 3 minutes, as root
+	hack/yard build
 
 lock: venv ## resolve the dependencies again into requirements/*.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements/operator.txt
