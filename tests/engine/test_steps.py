@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from engine.fakes import KEY, Bench
-from trainyard.engine import children_step
+from trainyard.engine import children_step, pod_steps
 from trainyard.engine.guards import job_gone
 from trainyard.engine.hands import Outcome, Pass
 from trainyard.engine.pod_steps import create_pods, delete_pods
@@ -26,6 +27,7 @@ from trainyard.model.plan import (
     WriteStatus,
 )
 from trainyard.model.status import JobStatus
+from trainyard.model.views import NodeReady, NodeView, Taint
 
 LOST = Unreachable("no answer", ambiguous=True)
 ALL = CreatePods(0, (0, 1, 2, 3))
@@ -199,6 +201,63 @@ async def test_creation_stops_when_the_attempt_is_closed(bench: Bench) -> None:
     bench.api.on_create = close
     assert await create_pods(bench.hands, bench.begin(), ALL) is Outcome.MOOT
     assert len(bench.api.written("create", PODS)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "created"),
+    [
+        ({"labels": {"a": "b"}}, 4),
+        ({"allocatable": (("cpu", 5),)}, 4),
+        ({"taints": (Taint("busy", "", "PreferNoSchedule"),)}, 4),
+        ({"taints": (Taint("off", "", "NoSchedule"),)}, 1),
+        ({"ready": NodeReady.UNKNOWN}, 1),
+        ({"unschedulable": True}, 1),
+        ({"deleting": True}, 1),
+        (None, 1),
+    ],
+)
+async def test_creation_stops_only_when_a_node_takes_no_more_pods(
+    bench: Bench, change: dict[str, object] | None, created: int
+) -> None:
+    node = NodeView("n1", "u1", {})
+    bench.store.upsert_node(node)
+    bench.open(nodes=("n1",) * 4)
+
+    def after_the_first(_: object) -> None:
+        if change is None:
+            bench.store.delete_node("n1")
+        else:
+            bench.store.upsert_node(replace(node, **change))  # type: ignore[arg-type]
+
+    bench.api.on_create = after_the_first
+    outcome = await create_pods(bench.hands, bench.begin(), ALL)
+    assert outcome is (Outcome.DONE if created == 4 else Outcome.MOOT)
+    assert len(bench.api.written("create", PODS)) == created
+
+
+async def test_creation_that_goes_on_does_not_start_slowly_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    widths: list[int] = []
+    real = pod_steps.in_parallel
+
+    async def noting(do: Any, items: Any, width: int) -> None:
+        widths.append(width)
+        await real(do, items, width)
+
+    monkeypatch.setattr(pod_steps, "in_parallel", noting)
+    bench.open()
+    assert await create_pods(bench.hands, bench.begin(), CreatePods(0, (0,))) is Outcome.DONE
+    assert widths.pop(0) == 1
+    widths.clear()
+    assert await create_pods(bench.hands, bench.begin(), CreatePods(0, (1, 2, 3))) is Outcome.DONE
+    assert widths == [bench.hands.settings.create_window]
+
+
+async def test_ranks_without_a_node_keep_off_what_the_plan_avoids(bench: Bench) -> None:
+    bench.open()
+    plan = CreatePods(0, (0,), frozenset({"n7"}))
+    assert await create_pods(bench.hands, bench.begin(), plan) is Outcome.DONE
+    (created,) = [o for (kind, _), o in bench.api.objects.items() if kind == str(PODS)]
+    assert "n7" in str(created["spec"]["affinity"])
 
 
 async def test_creation_stops_when_the_job_is_absent(bench: Bench) -> None:

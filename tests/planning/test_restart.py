@@ -9,7 +9,7 @@ import pytest
 from builders import JobBuilder, make_job
 from planning.support import POLICY, at_rest, last_episode, planned, running_job, status_of, steps_of, written
 from trainyard.api.reasons import Cause, Phase, Reason
-from trainyard.model.plan import CreateRecord, WriteStatus
+from trainyard.model.plan import CreatePods, CreateRecord, WriteStatus
 from trainyard.model.record import Record
 from trainyard.model.status import Restarts, Streaks
 
@@ -239,3 +239,14 @@ def test_a_record_is_kept_while_its_episode_is_unsettled() -> None:
     assert not [s for s in planned(job).steps if not isinstance(s, WriteStatus)]
     at_rest(job.passed(SETTLE))
     assert [type(s).__name__ for s in planned(job).steps] == ["DeleteRecord"]
+
+
+def test_a_delegated_gang_keeps_off_the_nodes_that_failed_it_whoever_leads() -> None:
+    job = make_job().workers(2).spec(scheduling={"placement": "Delegated"})
+    at_rest(job.opened().running()).node_unknown("n1")
+    written(job).swept().opened()
+    (create,) = steps_of(planned(job), CreatePods)
+    assert create.avoid == {"n1"}
+    pinned = written(running_job(2).node_unknown("n1")).swept().opened(None, "n0", "n5")
+    (create,) = steps_of(planned(pinned), CreatePods)
+    assert create.avoid == frozenset()

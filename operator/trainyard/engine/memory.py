@@ -34,8 +34,6 @@ class Notes:
     refusal: Refusal | None = None
     refused_at: float = 0.0
     request: GangRequest | None = None
-    avoid: frozenset[str] = frozenset()
-    """Nodes that the last request kept off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +104,6 @@ class Memory:
         notes.request = request
         if request is None:
             notes.refusal = None
-        else:
-            notes.avoid = request.avoid
         return True
 
     def refuse(self, refusal: Refusal) -> bool:

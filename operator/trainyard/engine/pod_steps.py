@@ -18,6 +18,7 @@ from trainyard.kube.transport import backoff
 from trainyard.model.plan import CreatePods, CreateRefusal, DeletePods, PodRef
 from trainyard.model.record import Record
 from trainyard.model.translate import pod_view
+from trainyard.model.views import NodeReady, NodeView
 
 TRIES = 4
 """Of one request that failed in a passing way; then the pass fails, and the job backs off."""
@@ -28,14 +29,14 @@ RankedPod = tuple[int, Mapping[str, Any]]
 
 
 async def create_pods(hands: Hands, step: Pass, create: CreatePods) -> Outcome:
-    """1, 2, 4 … at a time, then a bounded window."""
+    """1, 2, 4 … at a time, then a bounded window; at once where pods of this attempt have been accepted before."""
     record = hands.store.children.records(step.snapshot.uid).get(create.attempt)
     if record is None:
         return Outcome.MOOT
     creation = _Creation(hands, step, record)
-    avoid = hands.store.memory.of(step.snapshot.uid).avoid
-    pods = zip(create.ranks, hands.manifests.pods(step.job, record, create.ranks, avoid), strict=True)
-    width = 1
+    pods = zip(create.ranks, hands.manifests.pods(step.job, record, create.ranks, create.avoid), strict=True)
+    accepted = any(p.incarnation == create.attempt for p in step.snapshot.pods)
+    width = hands.settings.create_window if accepted else 1
     while width < hands.settings.create_window:
         batch = _take(pods, width)
         if not batch or not await creation.run(batch, width):
@@ -53,7 +54,8 @@ class _Creation:
         self._step = step
         self._record = record
         self._news = hands.store.gang(step.snapshot.uid).news
-        self._stopped = False
+        self._stopped = ""
+        """Why, once it was."""
         self._error: KubeError | None = None
         self._created = 0
 
@@ -73,8 +75,7 @@ class _Creation:
     async def _create_one(self, pod: RankedPod) -> bool:
         """False: no further ones."""
         rank, body = pod
-        if self._stopped or not self._wanted(rank):
-            self._stopped = True
+        if self._stopped or self._unwanted(rank):
             return False
         try:
             await self._post(rank, body)
@@ -93,18 +94,17 @@ class _Creation:
                 if not again or attempt == TRIES:
                     raise
                 await asyncio.sleep(_pause(error, attempt))
-                if not self._wanted(rank):
-                    self._stopped = True
+                if self._unwanted(rank):
                     return
         if raw is None:
-            self._stopped = True
+            self._stopped = "a name is taken"
             return
         self._created += 1
         self._step.progress()
         hands.store.upsert_pod(pod_view(raw))
 
     def _refused(self, rank: int, error: KubeError) -> None:
-        self._stopped = True
+        self._stopped = "a pod was refused"
         terminating = isinstance(error, Forbidden) and error.namespace_terminating
         if is_refusal(error) and not terminating:
             assert isinstance(error, ApiError)
@@ -114,19 +114,36 @@ class _Creation:
         elif self._error is None:
             self._error = error
 
-    def _wanted(self, rank: int) -> bool:
-        """The job is as it was planned, none of its pods failed, and the rank's node is as it was."""
+    def _unwanted(self, rank: int) -> bool:
+        self._stopped = self._stopped or self._obstacle(rank)
+        return self._stopped != ""
+
+    def _obstacle(self, rank: int) -> str:
+        """Why no pod of this rank is wanted: the job is not as it was planned, one of its pods has failed, or the
+        rank's node would no longer take it."""
         store, snapshot = self._hands.store, self._step.snapshot
         job = store.job_of(snapshot.uid)
         if job is None or job.deletion is not None or job.generation != self._step.job.generation:
-            return False
+            return "the job has changed"
         status = job.status
         if not status.open or status.attempt != self._record.attempt or status.finishing is not None:
-            return False
+            return "the attempt is closed"
         if store.gang(snapshot.uid).news != self._news:
-            return False
+            return "a pod has failed or is being deleted"
         node = self._record.nodes[rank]
-        return not node or store.nodes.get(node) is snapshot.nodes.get(node)
+        if node and not _still_takes_pods(snapshot.nodes.get(node), store.nodes.get(node)):
+            return f"node {node} has changed"
+        return ""
+
+
+def _still_takes_pods(planned: NodeView | None, now: NodeView | None) -> bool:
+    """Whether it was fit when the pods were planned is judged; only what has become worse since counts here."""
+    if planned is None or now is None or now is planned:
+        return now is planned
+    if now.uid != planned.uid or now.deleting or now.ready is not NodeReady.TRUE:
+        return False
+    new = [t for t in now.taints if t.effect != "PreferNoSchedule" and t not in planned.taints]
+    return not new and now.unschedulable <= planned.unschedulable
 
 
 async def delete_pods(hands: Hands, step: Pass, delete: DeletePods) -> Outcome:

@@ -138,6 +138,8 @@ class CreatePods:
 
     attempt: int
     ranks: tuple[int, ...]
+    avoid: frozenset[str] = frozenset()
+    """Nodes that ranks without a node of their own keep off (Delegated)."""
 
 
 @dataclass(frozen=True, slots=True)

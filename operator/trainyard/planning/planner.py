@@ -33,6 +33,7 @@ from trainyard.planning.cleanup import cleanup
 from trainyard.planning.decisions import decide
 from trainyard.planning.opening import Gate, build_request, check_gates, grant_fits, hold_request
 from trainyard.planning.reporting import commit, report
+from trainyard.planning.restart import avoided_nodes
 from trainyard.planning.situation import Situation
 from trainyard.planning.summary import Waiting
 
@@ -97,7 +98,8 @@ def _go_on(now: Situation) -> Plan:
         missing = tuple(m.rank for m in now.members if m.last is None and not m.done)
         if not now.status.gang_created:
             if missing and now.spec is not None:
-                creates.append(CreatePods(now.status.attempt, missing))
+                avoid = frozenset[str]() if all(record.nodes) else avoided_nodes(now)
+                creates.append(CreatePods(now.status.attempt, missing, avoid))
             elif not missing and not creates:
                 return commit(now, replace(now.status, gang_created=True), f"all {record.size} pods are created")
     return report(now, tuple(creates))
