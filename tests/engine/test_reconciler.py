@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import cast
 
+import pytest
+
 from engine.fakes import KEY, NOW, Bench
 from trainyard.api.reasons import Reason
 from trainyard.engine.events import Events
 from trainyard.engine.executor import Executor
 from trainyard.engine.queue import Target, WorkQueue
-from trainyard.engine.reconciler import LATEST, Planner, Reconciler
+from trainyard.engine.reconciler import LATEST, SHARE, SOONEST, Pace, Planner, Reconciler
 from trainyard.kube.client import Client
 from trainyard.kube.errors import ServerError
 from trainyard.kube.resources import SERVICES, TRAINING_JOBS
 from trainyard.model.plan import CreateService, EventNote, JobSnapshot, Plan, PlanningPolicy, WriteStatus
 from trainyard.model.status import JobStatus
-from trainyard.model.views import Instant
+from trainyard.model.views import Instant, Key
 
 TARGET = Target(KEY)
 
@@ -105,10 +107,19 @@ async def test_facts_and_requests_are_kept_for_the_next_pass(bench: Bench) -> No
     assert rig.woken == 0
 
 
-async def test_counts_wait_in_proportion_to_the_cost_of_a_pass(bench: Bench) -> None:
+async def test_counts_wait_and_news_do_not(bench: Bench) -> None:
     rig = Rig(bench, lambda *_: Plan())
     await rig.run()
-    assert rig.reconciler.delay(TARGET, urgent=True) == 0
-    assert 0 < rig.reconciler.delay(TARGET, urgent=False) < LATEST
-    rig.reconciler._took[TARGET] = 10.0
-    assert rig.reconciler.delay(TARGET, urgent=False) == LATEST
+    assert rig.reconciler.delay(urgent=True) == 0
+    assert 0 < rig.reconciler.delay(urgent=False) < LATEST
+
+
+def test_counting_takes_its_share_of_the_time_however_many_jobs_are_busy() -> None:
+    pace, jobs = Pace(), [Target(Key("research", f"job-{number}")) for number in range(4)]
+    for job in jobs:
+        pace.note(job, 0.005, now=100.0)
+    assert pace.pause == pytest.approx(sum(0.005 for _ in jobs) / SHARE)
+    pace.note(jobs[0], 60.0, now=101.0)
+    assert pace.pause == LATEST
+    pace.note(jobs[0], 0.0, now=200.0)
+    assert pace.pause == SOONEST, "the others have been at rest"

@@ -87,7 +87,7 @@ class Engine:
     def job_changed(self, target: Target, *, urgent: bool) -> None:
         """Into the work queue; a process that does not lead plans nothing."""
         if self._working:
-            self.queue.add(target, self._reconciler.delay(target, urgent=urgent))
+            self.queue.add(target, self._reconciler.delay(urgent=urgent))
 
     def capacity_changed(self) -> None:
         """The scheduler may have something to say."""

@@ -21,13 +21,28 @@ from trainyard.model.views import Instant
 
 PASSES = 16
 """Plans made in one go; what is not at rest by then is looked at again after others had their turn."""
-SHARE = 0.02
-"""Of the time that a job's counts may cost: after a pass the next one waits fifty times as long as the pass took."""
-SOONEST, LATEST = 0.02, 2.0
+SHARE = 0.01
+"""Of the time that counting may cost, all jobs together: a change of counts waits a hundred times as long as the latest
+passes of the jobs that were busy took."""
+SOONEST, LATEST = 0.02, 5.0
 
 Planner = Callable[[JobSnapshot, Instant, PlanningPolicy], Plan]
 
 log = structlog.get_logger(__name__)
+
+
+class Pace:
+    """How long a change of counts waits, so that many large gangs in motion do not crowd out what matters."""
+
+    def __init__(self) -> None:
+        self.pause = SOONEST
+        self._took: dict[Target, tuple[float, float]] = {}
+
+    def note(self, target: Target, seconds: float, now: float) -> None:
+        """A pass took so long. Jobs without one for a while are not busy and do not count."""
+        self._took[target] = (seconds, now)
+        self._took = {t: (took, at) for t, (took, at) in self._took.items() if at >= now - 2 * LATEST}
+        self.pause = min(LATEST, max(SOONEST, sum(took for took, _ in self._took.values()) / SHARE))
 
 
 class Reconciler:
@@ -41,13 +56,11 @@ class Reconciler:
         self._queue = queue
         self._planner = planner
         self._wake_scheduler = wake_scheduler
-        self._took: dict[Target, float] = {}
+        self._pace = Pace()
 
-    def delay(self, target: Target, *, urgent: bool) -> float:
-        """Counts are gathered, the longer the more a pass costs; a failure is looked at at once."""
-        if urgent:
-            return 0.0
-        return min(LATEST, max(SOONEST, self._took.get(target, 0.0) / SHARE))
+    def delay(self, *, urgent: bool) -> float:
+        """Counts are gathered, the longer the more passes cost; a failure is looked at at once."""
+        return 0.0 if urgent else self._pace.pause
 
     async def reconcile(self, target: Target) -> None:
         """Never raises but when cancelled."""
@@ -80,12 +93,12 @@ class Reconciler:
             started = steady()
             snapshot = job_snapshot(self._hands.store, target)
             if snapshot is None:
-                self._took.pop(target, None)
                 return True
             now = self._hands.client.clock.now()
             plan = self._planner(snapshot, now, self._hands.settings.planning)
             self._remember(target, snapshot, plan, now)
-            self._took[target] = took = steady() - started
+            took = steady() - started
+            self._pace.note(target, took, started)
             if not plan.steps:
                 self._hands.telemetry.planned(took, "settled")
                 return True
