@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ BUSYBOX = Path("/usr/bin/busybox")
 SUITE = "trixie"
 PYTHON = "3.13"  # Debian trixie's
 NOBODY = "65532"
+KEPT_SECONDS = 3600.0
 OPERATOR_SOURCES = REPOSITORY / "operator"
 OPERATOR_LOCK = REPOSITORY / "requirements" / "operator.txt"
 OPERATOR_ENTRY = CLUSTER_SOURCES / "operator" / "trainyard-operator"
@@ -60,15 +63,14 @@ def layers_folder() -> Path:
 
 
 def build(image: Image) -> Path:
-    """The image's archive, made if need be; older ones of the same image are removed."""
+    """The image's archive, made if need be; older ones of the same image are removed by and by."""
     with locked(runtime_root() / "images.lock"):
         layers = [_layer(layer) for layer in image.layers]
         config = dataclasses.replace(image.config, environment=(*image.config.environment, *image.late_environment()))
         description = f"{image.reference}\n{config}\n" + "\n".join(map(archive.digest, layers))
         out = layers_folder() / f"{image.name}-{_short(description.encode())}.image.tar"
         if not out.exists():
-            for old in layers_folder().glob(f"{image.name}-*.image.tar*"):
-                old.unlink()
+            forget(layers_folder().glob(f"{image.name}-*.image.tar*"))
             archive.write_archive(out, image.reference, layers, config)
         return out
 
@@ -86,11 +88,19 @@ def _layer(layer: Layer) -> Path:
     fresh = out.with_suffix(".new")
     with step(f"building image layer {layer.name}", layer.expect):
         layer.write(fresh)
-    for old in layers_folder().glob(f"{layer.name}-*.layer.tar*"):
-        if old != fresh:
-            old.unlink()
+    forget(layers_folder().glob(f"{layer.name}-*.layer.tar*"))
     fresh.replace(out)
     return out
+
+
+def forget(made_before: Iterable[Path]) -> None:
+    """Removes what newer ones stand in for; young ones stay, since another checkout or run may be reading them."""
+    for path in made_before:
+        if time.time() - path.stat().st_mtime > KEPT_SECONDS:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
 
 
 def _short(content: bytes) -> str:

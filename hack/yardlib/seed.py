@@ -32,8 +32,8 @@ def ensure() -> Path:
     seed = images.layers_folder() / f"seed-{name}"
     with locked(runtime_root() / "seed.lock"):
         if not seed.exists():
-            for old in images.layers_folder().glob("seed-*"):
-                shutil.rmtree(old, ignore_errors=True)
+            images.forget(images.layers_folder().glob("seed-*"))
+            shutil.rmtree(seed.with_suffix(".new"), ignore_errors=True)  # of a run that was killed
             with step("unpacking images once for all nodes", "30 s with PyTorch"):
                 _fill(seed.with_suffix(".new"), wanted)
             seed.with_suffix(".new").rename(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -204,6 +205,17 @@ def test_an_archive_names_its_layers_by_their_digests(tmp_path: Path) -> None:
     assert manifest["Layers"][0] in names
     assert config["rootfs"]["diff_ids"] == [f"sha256:{archive.digest(layer)}"]
     assert config["config"]["User"] == "65532:65532"
+
+
+def test_only_old_archives_make_room_for_newer_ones(tmp_path: Path) -> None:
+    old, young, folder = tmp_path / "old", tmp_path / "young", tmp_path / "folder"
+    folder.mkdir()
+    for path in (old, young, folder / "file"):
+        path.touch()
+    for path in (old, folder):
+        os.utime(path, (0, 0))
+    images.forget([old, young, folder])
+    assert list(tmp_path.iterdir()) == [young]
 
 
 def test_the_same_input_gives_the_same_layer(tmp_path: Path) -> None:
