@@ -11,6 +11,8 @@ from support.manifests import job, role
 from support.world import World
 
 GANG = 6
+LARGE = 20
+"""Takes long enough to create, one by one, for a test to step in between."""
 
 
 def attempt(world: World) -> int:
@@ -99,9 +101,9 @@ async def test_a_restarted_operator_leaves_a_running_gang_alone(world: World) ->
 
 
 async def test_another_build_starts_a_half_created_gang_anew(world: World) -> None:
-    await world.add_nodes(GANG)
+    await world.add_nodes(4)
     operator = await world.operator(create_window="1")
-    await world.apply(job("j", role(replicas=GANG, gpus=8)))
+    await world.apply(job("j", role(replicas=LARGE)))
     await world.until(lambda: world.pods("j"), "the first pod")
     operator.freeze()
     await operator.kill()
@@ -124,6 +126,20 @@ async def test_a_standby_takes_over_when_the_leader_dies(world: World) -> None:
     await world.apply(job("after", role(replicas=1)))
     await world.until_phase("after", "Running")
     assert world.phase("before") == "Running"
+
+
+async def test_a_leader_that_is_stopped_hands_over_in_the_middle_of_a_start(world: World) -> None:
+    """With the Lease given back, the next one waits for no Lease to run out."""
+    await world.add_nodes(4)
+    lease = {"lease_duration": "60s", "renew_deadline": "40s", "retry_period": "500ms"}
+    leader = await world.operator("one", create_window="1", **lease)
+    await world.apply(job("j", role(replicas=LARGE)))
+    await world.until(lambda: world.pods("j"), "the first pod")
+    await world.operator("two", **lease)
+    assert await leader.stop() == 0
+    await world.until_phase("j", "Running", seconds=30)
+    assert attempt(world) == 0, "the same attempt is gone on with"
+    assert len(world.history.created("Pod")) == LARGE
 
 
 async def test_a_paused_leader_that_wakes_late_writes_nothing(world: World) -> None:
@@ -173,43 +189,25 @@ async def test_hosts_deleted_by_hand_are_made_again(world: World) -> None:
     assert attempt(world) == 0
 
 
-async def test_a_stranger_under_the_name_of_a_pod_is_left_alone(world: World) -> None:
-    await world.add_nodes(2)
-    operator = await world.operator(create_window="1")
-    await world.apply(job("j", suspend=True))
-    await world.until_phase("j", "Suspended")
-    from trainyard.api.names import pod_name, uid5
-
-    name = pod_name("j", uid5(world.job("j")["metadata"]["uid"]), 0, "worker", 1)
-    stranger = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name},
-        "spec": {"containers": [{"name": "c", "image": "x"}], "schedulingGates": [{"name": "test/never"}]},
-    }
-    uid = (await world.apply(stranger))["metadata"]["uid"]
-    await world.patch_job("j", {"suspend": False})
-    await world.until_phase("j", "Running")
-    assert attempt(world) == 1, "the attempt that met the stranger was given back"
-    found = world.get("Pod", name)
-    assert found is not None and found["metadata"]["uid"] == uid
-    assert operator.running
-
-
 async def test_quota_that_fills_in_the_middle_of_a_gang_rolls_it_back(world: World) -> None:
-    await world.add_nodes(GANG)
-    await world.operator(create_window="1")
-    await world.apply(job("j", role(replicas=GANG, gpus=8)))
+    await world.add_nodes(4)
+    await world.set_quota("shared", 1000)
+    operator = await world.operator(create_window="1")
+    await world.apply(job("j", role(replicas=LARGE)))
     await world.until(lambda: world.pods("j"), "the first pod")
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "late"}, "spec": {"hard": {"pods": "1"}}}
-    await world.apply(quota)
-    await world.until(
-        lambda: world.phase("j") == "Running" or world.condition("j", "Placed").get("reason") == "QuotaExceeded",
-        "the gang whole, or given back",
-    )
-    if world.phase("j") != "Running":
-        await world.until(lambda: world.live("j") == [], "no part of the gang to be left")
-        assert world.status("j")["restarts"]["application"] == 0
+    operator.freeze()
+    assert not world.status("j").get("gangCreated"), "the gang was complete before the operator could be frozen"
+    await world.set_quota("shared", 1)
+    operator.thaw()
+    await world.until(lambda: attempt(world) == 1, "the roll back")
+    await world.until(lambda: world.live("j") == [], "no part of the gang to be left")
+    await world.until(lambda: world.condition("j", "Placed").get("reason") == "QuotaExceeded", "the job to say why")
+    episode = world.status("j")["episodes"][0]
+    assert (episode["cause"], episode["reason"]) == ("StartRolledBack", "QuotaExceeded")
+    assert len(world.history.created("Pod")) < LARGE
+    await world.set_quota("shared", 1000)
+    await world.until_phase("j", "Running")
+    assert world.status("j")["restarts"] == {"total": 0, "application": 0, "disruption": 0, "charged": []}
 
 
 async def test_a_poisoned_job_harms_only_itself(world: World) -> None:

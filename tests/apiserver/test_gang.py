@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from support.manifests import job, role
 from support.world import World
+
+Object = dict[str, Any]
 
 
 def nodes_of(world: World, name: str, attempt: int | None = None) -> list[str]:
@@ -132,16 +136,43 @@ async def test_a_start_that_misses_its_deadline_is_given_back_whole(world: World
     await world.until(lambda: world.pods("slow", 0) == [], "the pods of the refused start to go")
 
 
+def recluse(node: str, shuns: str) -> Object:
+    """A stranger's pod on this node that suffers no pod of this job beside it: nothing that the operator looks at."""
+    never = {"labelSelector": {"matchLabels": {"trainyard.dev/job": shuns}}, "topologyKey": "kubernetes.io/hostname"}
+    spec = {
+        "nodeName": node,
+        "containers": [{"name": "c", "image": "trainyard.dev/busybox:1"}],
+        "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [never]}},
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "recluse"}, "spec": spec}
+
+
 async def test_a_pinned_pod_that_kube_scheduler_refuses_is_rolled_back_and_its_node_avoided(world: World) -> None:
     taken, free = await world.add_nodes(2)
-    await world.operator(unschedulable_time="3s")
-    await world.set_node(free, unschedulable=True)
-    await world.apply(job("pinned", role(replicas=1, gpus=8, annotations={"kwok.trainyard.dev/start": "never"})))
-    # The snapshot cannot know of a host port that a pod without a node claims, nor of a predicate of another plugin:
-    # an anti-affinity of a stranger that is already there is refused by kube-scheduler alone.
-    await world.until(lambda: bool(world.pods("pinned")), "its pod")
+    await world.set_node(free, unschedulable=True)  # so that the first choice is the node that will be refused
+    await world.apply(recluse(taken, shuns="pinned"))
+    await world.until(lambda: phase_of(world, "recluse") == "Running", "the stranger to run")
+    await world.operator(unschedulable_time="2s")
+    await world.apply(job("pinned", role(replicas=1, gpus=8), failurePolicy={"maxRestarts": 0}))
+    await world.until(lambda: unschedulable(world, "pinned"), "kube-scheduler to refuse the pinned pod")
     await world.set_node(free, unschedulable=False)
-    await world.until(lambda: world.pods("pinned")[0]["spec"].get("nodeName") == taken, "its binding")
+    await world.until(lambda: world.status("pinned")["attempt"] == 1, "the roll back")
+    await world.until_phase("pinned", "Running")
+    episode = world.status("pinned")["episodes"][0]
+    assert (episode["cause"], episode["reason"], episode["node"]) == ("StartRolledBack", "Unschedulable", taken)
+    assert "anti-affinity" in episode["message"], "the words of kube-scheduler are passed on"
+    assert nodes_of(world, "pinned", 1) == [free]
+    assert world.status("pinned")["restarts"] == {"total": 0, "application": 0, "disruption": 0, "charged": []}
+    assert phase_of(world, "recluse") == "Running"
+
+
+def phase_of(world: World, pod: str) -> str:
+    return str((world.get("Pod", pod) or {"status": {}})["status"].get("phase", ""))
+
+
+def unschedulable(world: World, name: str) -> bool:
+    conditions = [c for p in world.pods(name) for c in p["status"].get("conditions", [])]
+    return any(c["type"] == "PodScheduled" and c.get("reason") == "Unschedulable" for c in conditions)
 
 
 async def test_delegated_pods_wait_for_nodes_that_appear_later(world: World) -> None:
@@ -154,6 +185,23 @@ async def test_delegated_pods_wait_for_nodes_that_appear_later(world: World) -> 
     assert nodes_of(world, "cloud") == ["", ""]
     await world.add_nodes(2, labels={"pool": world.namespace})
     await world.until_phase("cloud", "Running")
+
+
+async def test_a_delegated_gang_that_is_not_whole_at_its_deadline_is_given_back_and_tried_again(world: World) -> None:
+    await world.add_nodes(1, labels={"pool": world.namespace})
+    await world.operator()
+    selector = {"nodeSelector": {"pool": world.namespace}}
+    scheduling = {"placement": "Delegated", "startDeadlineSeconds": 10}
+    gang = role(replicas=2, gpus=8, pod=selector)
+    await world.apply(job("cloud", gang, scheduling=scheduling, failurePolicy={"maxRestarts": 0}))
+    await world.until(lambda: len([n for n in nodes_of(world, "cloud") if n]) == 1, "half of the gang to be bound")
+    await world.until(lambda: world.status("cloud")["attempt"] == 1, "the roll back at the deadline")
+    await world.until(lambda: world.pods("cloud", 0) == [], "the whole gang to go")
+    episode = world.status("cloud")["episodes"][0]
+    assert (episode["cause"], episode["reason"]) == ("StartRolledBack", "StartDeadlineExceeded")
+    await world.add_nodes(1, prefix="late", labels={"pool": world.namespace})
+    await world.until_phase("cloud", "Running")
+    assert world.status("cloud")["restarts"] == {"total": 0, "application": 0, "disruption": 0, "charged": []}
 
 
 async def test_a_node_that_stops_answering_is_left_behind(world: World) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from support.manifests import job, role
 from support.world import World
 
@@ -138,6 +140,21 @@ async def test_a_finished_job_goes_after_its_time_to_live(world: World) -> None:
     await world.finish_all(name)
     await world.until(lambda: world.job(name) == {}, "the job to be deleted")
     await world.until(lambda: world.all("Pod") == [], "its pods to go with it")
+
+
+CLEANED = {"Running": 2, "None": 2, "All": 0}
+"""cleanPods → ended pods that a finished job keeps; the server's, which still ran, always goes."""
+
+
+@pytest.mark.parametrize(("clean", "kept"), CLEANED.items(), ids=CLEANED.keys())
+async def test_pods_of_a_finished_job_go_as_asked(world: World, clean: str, kept: int) -> None:
+    name = await run(world, job("tidy", role("ps", 1, completes=False), role("worker", 2), cleanPods=clean))
+    for pod in world.pods(name)[1:]:
+        await world.annotate(pod["metadata"]["name"], exit_code="0")
+    await world.until_phase(name, "Succeeded")
+    await world.until(lambda: len(world.pods(name)) == kept, f"{kept} pods to be left")
+    assert {p["metadata"]["labels"]["trainyard.dev/role"] for p in world.pods(name)} <= {"worker"}
+    assert await world.quiet(2) == []
 
 
 async def test_servers_never_complete_and_end_with_the_workers(world: World) -> None:

@@ -23,15 +23,17 @@ from trainyard.kube.resources import (
     CONFIG_MAPS,
     NAMESPACES,
     NODES,
+    PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
     PODS,
+    RESOURCE_QUOTAS,
     SERVICES,
     TRAINING_JOBS,
     Resource,
 )
 
 Object = dict[str, Any]
-MIRRORED = (TRAINING_JOBS, PODS, CONFIG_MAPS, SERVICES)
+MIRRORED = (TRAINING_JOBS, PODS, CONFIG_MAPS, SERVICES, PERSISTENT_VOLUME_CLAIMS, RESOURCE_QUOTAS)
 TEST_LABEL = "test.trainyard.dev/world"
 RECONNECT_SECONDS = 0.2
 ALIVE = "kwok.trainyard.dev/alive"
@@ -226,6 +228,8 @@ class World:
             "lease-namespace": self.namespace,
             "owned-nodes": f"{TEST_LABEL}={self.namespace}",
             "log-format": "console",
+            "pod-name": name,  # as in a pod: one that was killed and is started again takes over at once
+            "pod-uid": self.namespace,
             **{key.replace("_", "-"): value for key, value in settings.items()},
         }
         kubeconfig = flags.pop("kubeconfig", self.cluster.kubeconfig)
@@ -256,6 +260,22 @@ class World:
         body = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": claim}, "spec": spec}
         await self.apply(body)
 
+    async def add_volumes(self, count: int) -> None:
+        """Volumes that any claim of the storage class named after this namespace may take."""
+        for i in range(count):
+            name = f"{self.namespace}-free-{i}"
+            spec = {
+                "capacity": {"storage": "1Gi"},
+                "accessModes": ["ReadWriteMany"],
+                "storageClassName": self.namespace,
+                "hostPath": {"path": f"{self.folder}/free-{i}", "type": "DirectoryOrCreate"},
+                "persistentVolumeReclaimPolicy": "Retain",
+            }
+            meta = {"name": name}
+            body = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": meta, "spec": spec}
+            await self.client.create(PERSISTENT_VOLUMES, body)
+            self.volumes.append(name)
+
     async def apply(self, manifest: Object) -> Object:
         body = {**manifest, "metadata": {**manifest["metadata"], "namespace": self.namespace}}
         resource = TRAINING_JOBS if manifest["kind"] == "TrainingJob" else _by_kind(manifest["kind"])
@@ -282,6 +302,20 @@ class World:
         """Tell the fake kubelet how this pod behaves from now on (`exit_code="1"`)."""
         keys = {f"kwok.trainyard.dev/{name.replace('_', '-')}": value for name, value in annotations.items()}
         await self.client.patch(PODS, pod, {"metadata": {"annotations": keys}}, self.namespace)
+
+    async def set_quota(self, name: str, pods: int) -> None:
+        """Allow this namespace so many pods; returns once admission goes by it."""
+        spec = {"hard": {"pods": str(pods)}}
+        try:
+            await self.client.patch(RESOURCE_QUOTAS, name, {"spec": spec}, self.namespace)
+        except NotFound:
+            meta = {"name": name}
+            await self.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": spec})
+        await self.until(lambda: self._quota_holds(name, pods), f"quota {name} to be counted")
+
+    def _quota_holds(self, name: str, pods: int) -> bool:
+        status = (self.get("ResourceQuota", name) or {}).get("status") or {}
+        return bool((status.get("hard") or {}).get("pods") == str(pods) and "pods" in (status.get("used") or {}))
 
     async def delete_config_map(self, name: str) -> None:
         await self._delete(CONFIG_MAPS, name, self.namespace)

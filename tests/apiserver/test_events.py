@@ -1,0 +1,91 @@
+"""Do Kubernetes events tell a job's story: after the commit, once, about the job, and where `kubectl describe` looks?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from support.manifests import job, role
+from support.world import World
+from trainyard.api.constants import MANAGER
+from trainyard.kube.resources import EVENTS
+
+Object = dict[str, Any]
+
+
+async def ours(world: World) -> list[Object]:
+    """Events that the operator wrote into this namespace."""
+    page = await world.client.list(EVENTS, world.namespace)
+    return [e for e in page.items if e.get("reportingController") == MANAGER]
+
+
+async def until_event(world: World, words: str, seen: int = 1) -> Object:
+    """The one event whose note holds these words, once it was seen so often."""
+
+    def found() -> list[Object]:
+        listed = world.cluster.kubectl("get", "events.events.k8s.io", "-n", world.namespace, "-o", "json").stdout
+        events = [e for e in json.loads(listed)["items"] if words in e.get("note", "")]
+        return [e for e in events if count(e) >= seen]
+
+    events = await world.poll(found, f"an event with {words!r}, {seen} times")
+    assert len(events) == 1, events
+    event: Object = events[0]
+    return event
+
+
+def count(event: Object) -> int:
+    return int((event.get("series") or {}).get("count", 1))
+
+
+async def test_a_failure_is_told_once_after_it_was_written_and_never_per_pod(world: World) -> None:
+    await world.add_nodes(4)
+    await world.operator()
+    await world.apply(job("j", role(replicas=20)))
+    await world.until_phase("j", "Running")
+    await world.finish_all("j", code=3)
+    await world.until(lambda: world.status("j")["attempt"] == 1, "the close")
+    await world.until_phase("j", "Running")
+    told = await until_event(world, "attempt 0 closed")
+    commit = next(
+        h.version
+        for h in world.history.ordered()
+        if h.kind == "TrainingJob" and (h.object.get("status") or {}).get("attempt") == 1
+    )
+    assert int(told["metadata"]["resourceVersion"]) > commit, "first the commit, then the word of it"
+    assert (told["type"], told["reason"]) == ("Warning", "ApplicationFailure")
+    assert "exited with 3" in told["note"]
+    about = told["regarding"]
+    assert (about["kind"], about["name"], about["uid"]) == ("TrainingJob", "j", world.job("j")["metadata"]["uid"])
+    events = await ours(world)
+    assert {e["regarding"]["kind"] for e in events} == {"TrainingJob"}
+    assert len(events) < 10, [e["note"] for e in events]
+
+
+async def test_the_same_words_are_one_event_with_a_count(world: World) -> None:
+    await world.add_nodes(2)
+    await world.operator()
+    await world.apply(job("j", role(replicas=1), suspend=True))
+    for turn in (1, 2):
+        await world.until_phase("j", "Suspended")
+        told = await until_event(world, "suspended: the job holds no pods", seen=turn)
+        assert count(told) == turn
+        await world.patch_job("j", {"suspend": False})
+        await world.until_phase("j", "Running")
+        await world.patch_job("j", {"suspend": True})
+    await world.until_phase("j", "Suspended")
+
+
+async def test_describe_shows_them(world: World) -> None:
+    await world.add_nodes(2)
+    await world.operator()
+    await world.apply(job("j", role(replicas=1)))
+    await world.until_phase("j", "Running")
+    await world.finish_all("j")
+    await world.until_phase("j", "Succeeded")
+    await until_event(world, "all 1 completing replicas exited 0")
+    text = await asyncio.to_thread(world.kubectl, "describe", "trainingjob", "j")
+    _, _, events = text.partition("Events:")
+    assert "AllRanksRunning" in events
+    assert "AllCompleted" in events
+    assert MANAGER in events
