@@ -23,6 +23,7 @@ from trainyard.planning.situation import Situation
 
 MAX_ATTEMPT = 10**ATTEMPT_DIGITS - 1
 PROBE_AGAIN_SECONDS = 30.0
+FOREIGN_AGAIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,7 @@ def _foreign(now: Situation) -> Gate | None:
     taken = sorted(strange | (ours & now.snapshot.foreign_names))
     if not taken:
         return None
+    now.note.due(now.now + FOREIGN_AGAIN_SECONDS)  # nobody tells when a stranger's object goes
     text = (
         f"an object named {taken[0]} exists in namespace {now.job.namespace} and belongs to somebody else; "
         f"it is left alone. Delete or rename it, or make the job again under another name"

@@ -6,6 +6,7 @@ deadline passes. Giving back costs no budget; only a template that can never sta
 
 from __future__ import annotations
 
+from trainyard.api.names import service_name, uid5
 from trainyard.api.reasons import Cause, ConditionType, Reason
 from trainyard.launch import role_request
 from trainyard.model.instants import format_span
@@ -53,13 +54,14 @@ def _refused_create(now: Situation) -> Verdict | None:
 
 
 def _name_taken(now: Situation) -> Verdict | None:
-    """A name of this attempt is somebody else's; the next attempt has other names."""
+    """A name of this attempt is somebody else's. The next attempt has other names, but for the Service's: it waits."""
     foreign = now.snapshot.foreign_names
     taken = next((m for m in now.members if m.pod is None and m.name in foreign), None) if foreign else None
-    name = taken.name if taken is not None else now.hosts_name
-    if name not in foreign:
+    common = (now.hosts_name, service_name(now.job.name, uid5(now.job.uid)))
+    name = taken.name if taken is not None else next((n for n in common if n in foreign), "")
+    if not name:
         return None
-    text = f"an object named {name} belongs to somebody else; it is left alone, and the next attempt has other names"
+    text = f"an object named {name} belongs to somebody else; it is left alone"
     return Verdict(Cause.START_ROLLED_BACK, Reason.FOREIGN_OBJECT, text, rank=taken.rank if taken is not None else -1)
 
 
