@@ -70,7 +70,9 @@ def tell(stage: Stage) -> None:
 
 def install(stage: Stage) -> None:
     stage.kubectl("apply", "-f", str(ROOT / "manifests" / "install.yaml"))
-    stage.kubectl("wait", "--for=condition=Established", "crd/trainingjobs.trainyard.dev", "--timeout=30s")
+    # A CRD that is seconds old may have no conditions yet, which `kubectl wait` takes for an error.
+    established = ("wait", "--for=condition=Established", "crd/trainingjobs.trainyard.dev", "--timeout=5s")
+    stage.until("the kind to be served", lambda: stage.kubectl(*established, check=False), 30)
     stage.kubectl("rollout", "restart", "deployment/trainyard-operator", "-n", "trainyard-system")
     out = stage.kubectl(
         "rollout", "status", "deployment/trainyard-operator", "-n", "trainyard-system", "--timeout=120s"
