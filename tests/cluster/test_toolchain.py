@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cluster.fake_tools import FakeTools
-from yardlib import build, interpreter, toolchain
+from yardlib import build, images, interpreter, toolchain
 from yardlib.errors import YardError
 from yardlib.paths import REPOSITORY
 
@@ -177,3 +177,20 @@ def test_the_front_doors_need_nothing_but_the_standard_library(tmp_path: Path, d
     )
     assert done.returncode == 0, done.stderr
     assert f"usage: hack/{door}" in done.stdout
+
+
+def test_the_images_entry_point_has_a_home_though_nobody_gave_it_one(tmp_path: Path) -> None:
+    """A cluster may run containers by a UID that no account belongs to, and libraries ask for a home."""
+    package = tmp_path / "trainyard"
+    package.mkdir()
+    (package / "__main__.py").write_text(
+        "from pathlib import Path\n\ndef main():\n    print(Path.home())\n    return 7\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(images.OPERATOR_ENTRY), "run"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]},
+    )
+    assert (done.stdout.strip(), done.returncode) == ("/tmp", 7), done.stderr
