@@ -88,6 +88,26 @@ def test_strangers_bring_their_nodes_and_those_wake_the_job_that_waits(bench: Be
     assert (Target(KEY), True) in bench.listener.take()
 
 
+def test_strangers_accelerator_pods_on_a_gangs_node_are_told_once(bench: Bench) -> None:
+    bench.open(nodes=("n1", "n1", "n2", "n2"))
+
+    def shared() -> tuple[str, ...]:
+        snapshot = job_snapshot(bench.store, Target(KEY))
+        assert snapshot is not None
+        return snapshot.shared_nodes
+
+    asks = ((GPU, 1),)
+    bench.listener.take()
+    bench.store.upsert_pod(pod("a", 1, node="n2", resources=asks))
+    assert shared() == ("n2",) and bench.listener.take() == [(Target(KEY), True)]
+    bench.store.upsert_pod(pod("b", 1, node="n2", resources=asks))
+    bench.store.upsert_pod(pod("c", 1, node="n8", resources=asks))
+    bench.store.delete_pod("a", None)
+    assert shared() == ("n2",) and bench.listener.take() == []
+    bench.store.upsert_pod(pod("b", 2, node="n2", resources=asks, phase=PodPhase.FAILED))
+    assert shared() == () and bench.listener.take() == [(Target(KEY), True)]
+
+
 def test_what_daemons_use_and_ports_of_nodes_are_told_apart(bench: Bench) -> None:
     store, asks = bench.store, (("cpu", 100),)
     daemon = pod("d", 1, node="n1", resources=asks, resident=True, host_ports=(9100, 9101))

@@ -41,6 +41,8 @@ class PodChange:
     freed: bool = False
     """A node has more room than before."""
     settled: bool = False
+    shared: frozenset[str] = frozenset()
+    """Nodes that got their first foreign accelerator pod, or lost their last."""
 
 
 class PodTable:
@@ -73,8 +75,8 @@ class PodTable:
                 return None
         view = _first_seen_ended(view)
         self.pods[view.uid] = view
-        freed = self._count_usage(before, view)
-        return PodChange(before, view, freed, self._index(before, view))
+        freed, shared = self._count_usage(before, view)
+        return PodChange(before, view, freed, self._index(before, view), shared)
 
     def _renew(self, view: PodView) -> None:
         """Only its version moved: somebody wrote what nobody here looks at."""
@@ -87,14 +89,14 @@ class PodTable:
         before = self.pods.pop(uid, None)
         if before is None:
             return None
-        freed = self._count_usage(before, None)
+        freed, shared = self._count_usage(before, None)
         settled = self._index(before, None)
         last = before
         if final is not None and not before.exited:
             last = _first_seen_ended(final)
         if before.job_uid:
             self.gangs.setdefault(before.job_uid, Gang()).collected[uid] = last
-        return PodChange(before, None, freed, settled)
+        return PodChange(before, None, freed, settled, shared)
 
     def gang(self, owner: str) -> Gang:
         """The pods of one owner; empty for an unknown one, and then not kept."""
@@ -190,21 +192,26 @@ class PodTable:
 
     # capacity
 
-    def _count_usage(self, before: PodView | None, after: PodView | None) -> bool:
-        """Move the pod's share from where it was to where it is. True where some node got room."""
+    def _count_usage(self, before: PodView | None, after: PodView | None) -> tuple[bool, frozenset[str]]:
+        """Move the pod's share from where it was to where it is: whether some node got room, and which nodes came to
+        be shared with strangers or ceased to be."""
         place_before = _place(before) if before is not None else ""
         place_after = _place(after) if after is not None else ""
         if place_before == place_after and (not place_after or _counts_alike(before, after)):
-            return False
+            return False, frozenset()
+        strangers: dict[str, int] = {}
         if before is not None and place_before:
             self._add_usage(place_before, before, -1)
             if self._is_foreign(before):
-                _bump(self.foreign, before.node, -1)
+                _bump(strangers, before.node, -1)
         if after is not None and place_after:
             self._add_usage(place_after, after, 1)
             if self._is_foreign(after):
-                _bump(self.foreign, after.node, 1)
-        return bool(place_before)
+                _bump(strangers, after.node, 1)
+        shared = frozenset(node for node, by in strangers.items() if self.foreign.get(node, 0) in (0, -by))
+        for node, by in strangers.items():
+            _bump(self.foreign, node, by)
+        return bool(place_before), shared
 
     def _add_usage(self, node: str, pod: PodView, sign: int) -> None:
         _add(self.usage, node, pod.resources, sign)

@@ -119,9 +119,8 @@ def _nodes(store: Store, gang: Gang, records: Iterable[Record], others: Iterable
 
 
 def _shared(store: Store, record: Record | None) -> tuple[str, ...]:
-    if record is None or not store.shared_nodes:
-        return ()
-    return tuple(sorted(store.shared_nodes.intersection(record.nodes)))
+    foreign = store.table.foreign
+    return tuple(sorted(foreign.keys() & set(record.nodes))) if record is not None and foreign else ()
 
 
 def _terminating(store: Store, namespace: str) -> bool:

@@ -8,7 +8,7 @@ never does I/O. Everything happens on the event loop's thread.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from trainyard.api.constants import DEFAULT_GPU_RESOURCE
@@ -62,7 +62,6 @@ class Store:
         self.quotas: dict[str, dict[str, QuotaView]] = {}
         self.priority_classes: dict[str, PriorityClassView] = {}
         self.namespaces: dict[str, NamespaceView] = {}
-        self.shared_nodes: frozenset[str] = frozenset()
         self._listener = listener
         self._clock = clock
         self._keys: dict[str, Key] = {}
@@ -148,6 +147,9 @@ class Store:
     def _pod_changed(self, change: PodChange) -> None:
         if change.freed:
             self._listener.capacity_changed()
+        for node in change.shared:
+            for uid in self.children.promised_on(node):
+                self._mark_uid(uid)
         owners = {p.job_uid for p in (change.before, change.after) if p is not None and p.job_uid}
         for owner in owners:
             job = self.job_of(owner)
@@ -293,15 +295,6 @@ class Store:
 
     def delete_namespace(self, name: str) -> None:
         self.namespaces.pop(name, None)
-
-    def set_shared_nodes(self, nodes: Iterable[str]) -> None:
-        """Nodes of ours that carry foreign accelerator pods, as the scheduler last told."""
-        now = frozenset(nodes)
-        changed = now ^ self.shared_nodes
-        self.shared_nodes = now
-        for node in changed:
-            for uid in self.children.promised_on(node):
-                self._mark_uid(uid)
 
     # whole
 
