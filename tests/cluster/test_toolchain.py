@@ -183,6 +183,7 @@ def test_the_images_entry_point_has_a_home_though_nobody_gave_it_one(tmp_path: P
     """A cluster may run containers by a UID that no account belongs to, and libraries ask for a home."""
     package = tmp_path / "trainyard"
     package.mkdir()
+    (package / "__init__.py").touch()
     (package / "__main__.py").write_text(
         "from pathlib import Path\n\ndef main():\n    print(Path.home())\n    return 7\n"
     )
