@@ -106,6 +106,20 @@ async def test_no_attempt_opens_beside_a_pod_of_an_earlier_job(bench: Bench) -> 
     assert 1 in bench.store.children.records("job-1")
 
 
+async def test_no_record_is_made_of_a_job_that_changed_during_the_live_look(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, real = bench.begin(), bench.api.list
+
+    async def slow(*arguments: Any, **selection: Any) -> Any:
+        bench.set_status(JobStatus(gpus=1))
+        return await real(*arguments, **selection)
+
+    monkeypatch.setattr(bench.api, "list", slow)
+    assert await children_step.create_record(bench.hands, step, CreateRecord(bench.draft())) is Outcome.MOOT
+    assert bench.api.written("create", CONFIG_MAPS) == []
+
+
 async def test_the_stored_record_is_the_record(bench: Bench) -> None:
     first = CreateRecord(bench.draft(0, ("a", "b", "c", "d")))
     name = bench.hands.manifests.record(bench.job, first.draft)["metadata"]["name"]

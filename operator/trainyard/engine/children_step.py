@@ -12,22 +12,29 @@ from trainyard.kube.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, SERV
 from trainyard.launch import claim_name
 from trainyard.model.plan import ConfirmRecord, CreateHosts, CreateRecord, DeleteHosts, DeleteJob, DeleteRecord
 from trainyard.model.translate import child_view, claim_view, record_view
+from trainyard.model.views import JobView
 
 
 async def create_record(hands: Hands, step: Pass, create: CreateRecord) -> Outcome:
     """The first of the three commits of an opening."""
     job, draft = step.job, create.draft
-    held = hands.store.jobs.get(job.key)
-    if held is None or held.resource_version != job.resource_version or held.deletion is not None:
+    if not _as_planned(hands, job):
         return Outcome.MOOT
     if not await nothing_live(hands, step, dead=frozenset(draft.dead), strangers=True):
         return Outcome.BLOCKED
+    if not _as_planned(hands, job):  # a live look at ten thousand pods takes its time
+        return Outcome.MOOT
     raw = await create_owned(hands, step, CONFIG_MAPS, hands.manifests.record(job, draft))
     if raw is None:
         return Outcome.MOOT
     hands.store.upsert_record(child_view(raw), record_view(raw))
     step.log.info("attempt recorded", opening=draft.attempt, pods=draft.size)
     return Outcome.DONE
+
+
+def _as_planned(hands: Hands, job: JobView) -> bool:
+    held = hands.store.jobs.get(job.key)
+    return held is not None and held.resource_version == job.resource_version and held.deletion is None
 
 
 async def create_hosts(hands: Hands, step: Pass, create: CreateHosts) -> Outcome:
