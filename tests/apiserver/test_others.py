@@ -55,6 +55,26 @@ async def test_a_gate_of_another_controller_is_told_and_no_nodes_fault(world: Wo
     assert world.status("j")["episodes"] == []
 
 
+async def test_a_pod_kept_by_anothers_finalizer_is_told_and_waited_for(world: World) -> None:
+    await world.add_nodes(1)
+    await world.operator()
+    await world.apply(job("j", role(replicas=2, gpus=4), failurePolicy={"restartGracePeriodSeconds": 1}))
+    await world.until_phase("j", "Running")
+    kept, failing = (p["metadata"]["name"] for p in world.pods("j"))
+    await finalizers(world, kept, ["others.example/keep"])
+    await world.annotate(failing, exit_code="1")
+    await world.until(lambda: placed(world, "j") == "ForeignAdmission", "the finalizer to be told of")
+    assert "others.example/keep" in world.condition("j", "Placed")["message"]
+    assert world.pods("j", 1) == []
+    await finalizers(world, kept, [])
+    await world.until(lambda: world.status("j")["attempt"] == 1, "the next attempt")
+    await world.until_phase("j", "Running")
+
+
+async def finalizers(world: World, pod: str, names: list[str]) -> None:
+    await world.client.patch(PODS, pod, {"metadata": {"finalizers": names}}, world.namespace)
+
+
 async def test_accelerators_that_no_node_shows_are_left_to_the_clusters_scheduler(world: World) -> None:
     await world.operator(device_backed="example.com/dra-gpu")
     accelerator = {"resource": "example.com/dra-gpu"}
