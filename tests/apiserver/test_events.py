@@ -1,4 +1,4 @@
-"""Do Kubernetes events tell a job's story: after the commit, once, about the job, and where `kubectl describe` looks?"""
+"""Do Kubernetes events tell a job's story: after the commit, once, about the job, where `kubectl describe` looks?"""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ async def test_hosts_deleted_by_hand_are_made_again(world: World) -> None:
 
 async def test_quota_that_fills_in_the_middle_of_a_gang_rolls_it_back(world: World) -> None:
     await world.add_nodes(4)
-    await world.set_quota("shared", 1000)
+    await world.set_quota("shared", 100)
     operator = await world.operator(create_window="1")
     await world.apply(job("j", role(replicas=LARGE)))
     await world.until(lambda: world.pods("j"), "the first pod")
@@ -205,7 +205,7 @@ async def test_quota_that_fills_in_the_middle_of_a_gang_rolls_it_back(world: Wor
     episode = world.status("j")["episodes"][0]
     assert (episode["cause"], episode["reason"]) == ("StartRolledBack", "QuotaExceeded")
     assert len(world.history.created("Pod")) < LARGE
-    await world.set_quota("shared", 1000)
+    await world.set_quota("shared", 100)
     await world.until_phase("j", "Running")
     assert world.status("j")["restarts"] == {"total": 0, "application": 0, "disruption": 0, "charged": []}
 

@@ -91,7 +91,7 @@ async def test_every_example_runs(world: World) -> None:
     await world.add_nodes(4, prefix="more", labels={RACK: "r2"})
     await world.add_shared_volume("checkpoints")  # named by an example, made by an administrator
     await world.operator()
-    files = [path for path in sorted(EXAMPLES.rglob("*.yaml"))]
+    files = sorted(EXAMPLES.rglob("*.yaml"))
     names = await apply(world, read(*files))
     assert len(names) >= 7
     await all_run_and_succeed(world, names)

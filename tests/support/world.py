@@ -304,7 +304,7 @@ class World:
         await self.client.patch(PODS, pod, {"metadata": {"annotations": keys}}, self.namespace)
 
     async def set_quota(self, name: str, pods: int) -> None:
-        """Allow this namespace so many pods; returns once admission goes by it."""
+        """Allow this namespace so many pods (fewer than 1000: they would read `1k`); returns once admission knows."""
         spec = {"hard": {"pods": str(pods)}}
         try:
             await self.client.patch(RESOURCE_QUOTAS, name, {"spec": spec}, self.namespace)
@@ -343,8 +343,10 @@ class World:
         await self.client.patch(NODES, name, {"metadata": {"labels": {ALIVE: "true"}}})
 
     async def finish_all(self, job: str, code: int = 0) -> None:
+        """All trainers end; pods that the operator takes away meanwhile need not be told."""
         for pod in self.live(job):
-            await self.annotate(pod["metadata"]["name"], exit_code=str(code))
+            with contextlib.suppress(NotFound):
+                await self.annotate(pod["metadata"]["name"], exit_code=str(code))
 
     async def _delete(
         self, resource: Resource, name: str, namespace: str | None, propagation: str = "Background"
