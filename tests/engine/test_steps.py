@@ -91,7 +91,8 @@ async def test_no_attempt_opens_while_hosts_are_there(bench: Bench) -> None:
     assert bench.api.written("create", CONFIG_MAPS) == []
 
 
-async def test_no_attempt_opens_beside_a_pod_of_an_earlier_job(bench: Bench) -> None:
+@pytest.mark.parametrize("dead", [False, True])
+async def test_no_attempt_opens_beside_a_pod_of_an_earlier_job_that_is_not_dead(bench: Bench, dead: bool) -> None:
     bench.open()
     stranger = bench.pod(0, stored=False)
     raw = bench.api.objects[(str(PODS), stranger.name)]
@@ -101,7 +102,10 @@ async def test_no_attempt_opens_beside_a_pod_of_an_earlier_job(bench: Bench) -> 
     bench.set_status(JobStatus(attempt=1))
     draft = CreateRecord(bench.draft(1))
     assert await children_step.create_record(bench.hands, bench.begin(), draft) is Outcome.BLOCKED
-    del bench.api.objects[(str(PODS), stranger.name)]
+    if dead:
+        draft = CreateRecord(replace(bench.draft(1), dead=(stranger.name,)))
+    else:
+        del bench.api.objects[(str(PODS), stranger.name)]
     assert await children_step.create_record(bench.hands, bench.begin(), draft) is Outcome.DONE
     assert 1 in bench.store.children.records("job-1")
 
