@@ -40,6 +40,7 @@ def get(name: str) -> Cluster:
 def up(asked: ClusterSpec) -> Cluster:
     """Makes the cluster, or mends one that is there: whatever runs is kept, whatever died is started again."""
     asked.check()
+    toolchain.require_linux()
     toolchain.require(toolchain.FOR_CONTROL_PLANE)
     if asked.nodes:
         toolchain.require_root("a cluster with real nodes")

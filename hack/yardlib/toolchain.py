@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import sys
@@ -70,6 +71,14 @@ def _install(packages: list[str]) -> None:
     with step(f"installing {', '.join(packages)}", "20 s"):
         run([*apt, "update"], env=environment, hint="apt's package servers: are they reachable?")
         run([*apt, "install", "-y", "--no-install-recommends", *packages], env=environment)
+
+
+def require_linux() -> None:
+    """Our clusters are made of the kernel's own parts."""
+    if platform.system() != "Linux":
+        raise YardError(
+            "clusters of the provider local need Linux", "elsewhere install docker and kind, and use --provider kind"
+        )
 
 
 def require_root(purpose: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,17 @@ def test_kind_is_the_default_where_it_and_an_engine_answer(tools: FakeTools, mon
     yard("up")
     yard("up", "--fake-nodes", "2")
     assert made == ["local", "local", "kind", "local"]
+
+
+def test_elsewhere_than_on_linux_one_is_sent_to_kind(
+    tools: FakeTools, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    assert yard("up", "--provider", "local") == 1
+    assert "need Linux" in capsys.readouterr().err
+    tools.add("docker")
+    assert yard("up") == 1
+    assert "kind is not installed" in capsys.readouterr().err
 
 
 def test_without_a_kubectl_it_is_said_how_to_get_one(tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:
