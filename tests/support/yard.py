@@ -56,7 +56,7 @@ def run_yard(command: str, *arguments: str, timeout: float = 3000.0) -> str:
 
 def ensure_cluster(name: str, *flags: str) -> Cluster:
     """Bring a cluster up, or find it up; idempotent and safe to call from several test processes at once."""
-    run_yard("up", "--name", name, *flags)
+    run_yard("up", "--name", name, "--provider", "local", *flags)
     return Cluster(name, run_yard("kubeconfig", "--name", name).strip())
 
 

@@ -92,9 +92,7 @@ def in_cluster() -> CredentialSource:
     """The service account of the pod we run in."""
 
     async def load(_forced: bool) -> Credentials:
-        from kubernetes.aio import config  # deferred: some 20 MiB, which not every process needs
-
-        configuration = _new_configuration()
+        config, configuration = _package()
         load_incluster: Any = config.load_incluster_config
         try:
             load_incluster(client_configuration=configuration, try_refresh_token=False)
@@ -126,9 +124,7 @@ class _Kubeconfig:
         self._loader: Any = None
 
     async def load(self, forced: bool) -> Credentials:
-        from kubernetes.aio import config  # deferred: some 20 MiB, which not every process needs
-
-        configuration = _new_configuration()
+        config, configuration = _package()
         load_kube_config: Any = config.load_kube_config
         try:
             if self._loader is None or forced:
@@ -161,10 +157,14 @@ class _Kubeconfig:
         return None
 
 
-def _new_configuration() -> Any:
+def _package() -> tuple[Any, Any]:
+    """The package's loaders and an empty configuration. Imported late: some 20 MiB, which not every process needs."""
+    # It asks for the home directory when imported, and a container's UID may have no account to tell it.
+    os.environ.setdefault("HOME", "/")
+    from kubernetes.aio import config
     from kubernetes.aio.client import Configuration
 
-    return Configuration()
+    return config, Configuration()
 
 
 def _from_configuration(configuration: Any, lifetime: float | None) -> Credentials:
