@@ -1,4 +1,4 @@
-"""`hack/bench`: which measurements, how large, how often; progress on stderr, the table too, one JSON line on stdout."""
+"""`hack/bench`: what is measured, how large, how often; progress and table on stderr, one JSON line on stdout."""
 
 from __future__ import annotations
 

@@ -22,6 +22,8 @@ GRACE = 10
 """The operator's default for pods of a broken attempt."""
 REST = 2.0
 """For what a phase still causes: the last status write, the garbage collector's look."""
+QUIET = 5.0
+"""Before whatever is timed, so that nobody pays for what came before."""
 
 Figures = dict[str, float]
 
@@ -49,6 +51,7 @@ class Cost:
 async def gang_round(rig: Rig, client: Client, eyes: Eyes, number: int, pods: int) -> Figures:
     """One round of everything about a gang."""
     raw = await _raw(rig, client, eyes, f"raw-{number}", pods)
+    await asyncio.sleep(QUIET)
     await rig.start_operator()
     try:
         ours = await _ours(rig, client, eyes, f"gang-{number}", pods)
@@ -60,10 +63,12 @@ async def gang_round(rig: Rig, client: Client, eyes: Eyes, number: int, pods: in
 async def _raw(rig: Rig, client: Client, eyes: Eyes, name: str, pods: int) -> Figures:
     body = training_job(name, NAMESPACE, pods, GPUS, managed_by=NOT_OURS)
     stored = await client.create(TRAINING_JOBS, body)
+    await asyncio.sleep(QUIET)
     began, answered = await rig.load(creates(stored, [f"fake-{i:04d}" for i in range(pods)]))
     figures = {"raw_posts_s": answered - began}
     for stage in ("created", "bound", "running"):
         figures[f"raw_{stage}_s"] = await eyes.reached(name, stage, pods, PATIENCE) - began
+    await asyncio.sleep(QUIET)
     began, answered = await rig.load(deletes(NAMESPACE, [(p.name, p.uid) for p in eyes.pods_of(name)], GRACE))
     figures["raw_delete_calls_s"] = answered - began
     figures["raw_gone_s"] = await eyes.reached(name, "gone", pods, PATIENCE) - began
@@ -73,6 +78,7 @@ async def _raw(rig: Rig, client: Client, eyes: Eyes, name: str, pods: int) -> Fi
 
 
 async def _ours(rig: Rig, client: Client, eyes: Eyes, name: str, pods: int) -> Figures:
+    await asyncio.sleep(QUIET)
     before, events = await rig.read(), eyes.pod_events
     began = time.monotonic()
     stored = await client.create(TRAINING_JOBS, training_job(name, NAMESPACE, pods, GPUS))
@@ -82,12 +88,14 @@ async def _ours(rig: Rig, client: Client, eyes: Eyes, name: str, pods: int) -> F
     figures |= _cost(before, after, eyes.pod_events - events).figures("gang", pods)
     figures["gang_rss_mib"] = after.rss_mib
 
-    before, events = after, eyes.pod_events
+    await asyncio.sleep(QUIET)
+    before, events = await rig.read(), eyes.pod_events
     figures |= await _restart(client, eyes, name, pods)
     after = await _rested(rig)
     figures |= _cost(before, after, eyes.pod_events - events).figures("restart", pods)
 
-    before, events = after, eyes.pod_events
+    await asyncio.sleep(QUIET)
+    before, events = await rig.read(), eyes.pod_events
     began = time.monotonic()
     await client.delete(TRAINING_JOBS, name, NAMESPACE, uid=stored["metadata"]["uid"], propagation_policy="Background")
     await eyes.until(lambda: not eyes.pods_of(name), f"all pods of {name} gone", PATIENCE)

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -29,12 +29,14 @@ def main() -> int:
     parser.add_argument("requests", type=Path, help="one JSON object a line: method, path, body, type")
     parser.add_argument("--in-flight", type=int, default=64)
     arguments = parser.parse_args()
-    print(json.dumps(asyncio.run(send_all(arguments.kubeconfig, arguments.requests, arguments.in_flight))))
+    lines = arguments.requests.read_text(encoding="utf-8").splitlines()
+    prepared = [_prepare(line) for line in lines]
+    print(json.dumps(asyncio.run(send_all(arguments.kubeconfig, prepared, arguments.in_flight))))
     return 0
 
 
-async def send_all(kubeconfig: str, requests: Path, in_flight: int) -> dict[str, object]:
-    prepared = [_prepare(line) for line in requests.read_text(encoding="utf-8").splitlines()]
+async def send_all(kubeconfig: str, prepared: Iterable[Prepared], in_flight: int) -> dict[str, object]:
+    """`in_flight` at a time, each as soon as another was answered."""
     credentials = await from_kubeconfig(kubeconfig, None).current()
     codes: Counter[str] = Counter()
     connector = aiohttp.TCPConnector(limit=0)

@@ -165,14 +165,11 @@ class Rig:
         assert self.operator is not None
         process = self.operator.process
         assert process is not None
-        stat = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
-        cpu = (int(stat[11]) + int(stat[12])) / _TICKS
-        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
-        rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+        cpu, rss = _used(process.pid)
         requests: dict[tuple[str, str], int] = {}
         for _, resource, verb, count in _REQUEST.findall(await self._metrics()):
             requests[verb, resource] = requests.get((verb, resource), 0) + int(float(count))
-        return Reading(time.monotonic(), cpu, rss / 1024, requests)
+        return Reading(time.monotonic(), cpu, rss, requests)
 
     async def _metrics(self) -> str:
         assert self.operator is not None
@@ -182,6 +179,14 @@ class Rig:
                 return await answer.text()
         except aiohttp.ClientConnectorError:
             return ""
+
+
+def _used(pid: int) -> tuple[float, float]:
+    """CPU seconds and resident MiB of a process, as the kernel counts them."""
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    return (int(stat[11]) + int(stat[12])) / _TICKS, rss / 1024
 
 
 async def _served(client: Client) -> bool:
