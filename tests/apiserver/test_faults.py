@@ -11,6 +11,8 @@ from support.manifests import job, role
 from support.world import World
 
 GANG = 6
+QUICK = {"lease_duration": "4s", "renew_deadline": "3s", "retry_period": "500ms"}
+"""A Lease that is soon believed in no more."""
 LARGE = 20
 """Takes long enough to create, one by one, for a test to step in between."""
 
@@ -93,8 +95,8 @@ async def test_a_restarted_operator_leaves_a_running_gang_alone(world: World) ->
     before = [p["metadata"]["uid"] for p in world.pods("j")]
     assert await operator.stop() == 0
     upgraded = await world.operator("upgraded", build="next")
-    await world.until(lambda: "leading" in upgraded.tail(200).lower() or upgraded.running, "the next build to start")
-    assert await world.quiet(6) == [], "nothing was needed, nothing was written"
+    await world.poll(lambda: "[trainyard.engine.operator]" in upgraded.tail(200), "the next build to lead")
+    assert await world.quiet(4) == [], "nothing was needed, nothing was written"
     assert [p["metadata"]["uid"] for p in world.pods("j")] == before
     await world.finish_all("j")
     await world.until_phase("j", "Succeeded")
@@ -102,14 +104,14 @@ async def test_a_restarted_operator_leaves_a_running_gang_alone(world: World) ->
 
 async def test_another_build_starts_a_half_created_gang_anew(world: World) -> None:
     await world.add_nodes(4)
-    operator = await world.operator(create_window="1")
+    operator = await world.operator(create_window="1", **QUICK)
     await world.apply(job("j", role(replicas=LARGE)))
     await world.until(lambda: world.pods("j"), "the first pod")
     operator.freeze()
     await operator.kill()
     if world.status("j").get("gangCreated"):
         pytest.fail("the gang was complete before the operator could be frozen; make it larger")
-    await world.operator("upgraded", build="next")
+    await world.operator("upgraded", build="next", **QUICK)
     await world.until_phase("j", "Running")
     assert world.status("j")["episodes"][-1]["cause"] == "OperatorUpgraded"
     assert world.status("j")["restarts"]["total"] == 0
@@ -117,11 +119,10 @@ async def test_another_build_starts_a_half_created_gang_anew(world: World) -> No
 
 async def test_a_standby_takes_over_when_the_leader_dies(world: World) -> None:
     await world.add_nodes(2)
-    lease = {"lease_duration": "4s", "renew_deadline": "3s", "retry_period": "500ms"}
-    leader = await world.operator("one", **lease)
+    leader = await world.operator("one", **QUICK)
     await world.apply(job("before", role(replicas=1)))
     await world.until_phase("before", "Running")
-    await world.operator("two", **lease)
+    await world.operator("two", **QUICK)
     await leader.kill()
     await world.apply(job("after", role(replicas=1)))
     await world.until_phase("after", "Running")
@@ -144,12 +145,11 @@ async def test_a_leader_that_is_stopped_hands_over_in_the_middle_of_a_start(worl
 
 async def test_a_paused_leader_that_wakes_late_writes_nothing(world: World) -> None:
     await world.add_nodes(GANG)
-    lease = {"lease_duration": "4s", "renew_deadline": "3s", "retry_period": "500ms"}
-    paused = await world.operator("one", create_window="1", **lease)
+    paused = await world.operator("one", create_window="1", **QUICK)
     await world.apply(job("j", role(replicas=GANG, gpus=8)))
     await world.until(lambda: world.pods("j"), "the first pod")
     paused.freeze()
-    await world.operator("two", **lease)
+    await world.operator("two", **QUICK)
     await world.until_phase("j", "Running")
     paused.thaw()
     await world.annotate(world.pods("j")[0]["metadata"]["name"], exit_code="1")

@@ -223,6 +223,7 @@ class Engine:
 
 async def _bounded(release: Awaitable[None]) -> None:
     try:
-        await asyncio.wait_for(release, RELEASE_SECONDS)
+        async with asyncio.timeout(RELEASE_SECONDS):
+            await release
     except TimeoutError:
         log.warning("the Lease was not given back in time")

@@ -62,7 +62,8 @@ class SchedulingLoop:
     async def _woken(self) -> None:
         ends = [end for end in (self._hands.store.memory.next_lapse(), self._until_round()) if end is not None]
         try:
-            await asyncio.wait_for(self._wake.wait(), min(ends) if ends else None)
+            async with asyncio.timeout(min(ends) if ends else None):
+                await self._wake.wait()
         except TimeoutError:
             return
 

@@ -121,7 +121,8 @@ async def run_process(process: Process, namespaces: tuple[str, ...]) -> Exit:
     while not process.ending.is_set():
         await _run_kopf(process, namespaces)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.ending.wait(), KOPF_PAUSE)
+            async with asyncio.timeout(KOPF_PAUSE):
+                await process.ending.wait()
     await process.stop()
     return process.exit
 

@@ -149,7 +149,9 @@ class LeaderElector:
         """Acquire or renew once; True if the Lease is ours as of the moment before the request was sent."""
         sent = steady()
         try:
-            held = await asyncio.wait_for(self._acquire_or_renew(), self._settings.renew_deadline / 2)
+            # Not wait_for: until Python 3.12 it loses a cancellation that comes together with the answer.
+            async with asyncio.timeout(self._settings.renew_deadline / 2):
+                held = await self._acquire_or_renew()
         except (KubeError, TimeoutError) as error:
             log.warning("Lease %s/%s: %s", self._settings.namespace, self._settings.name, error or "no answer")
             return False
