@@ -50,7 +50,7 @@ def kubeconfig() -> str:
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[str]:
     """The name of a control plane of these tests' own, whose API server it may kill."""
-    name = "kube-mortal"
+    name = f"kube-mortal-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"  # its tests may fall to several workers
     yard("up", "--name", name, "--nodes", "0")
     yield name
     yard("down", "--name", name)
