@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS)
 EMPTY_IS_FINE := || [ $$? -eq 5 ]
 # Rooms that decide: every branch of theirs is to be tried.
 DECIDING := operator/trainyard/model/*,operator/trainyard/planning/*,operator/trainyard/scheduling/*,operator/trainyard/launch/*
-TEST_CLUSTERS := tests-api tests-nodes
+TEST_CLUSTERS := tests-api tests-kube tests-nodes
 
 .DEFAULT_GOAL := help
 .PHONY: help venv programs images lock generate verify test test-unit test-apiserver test-nodes test-down demo demo-down bench image clean

@@ -43,8 +43,8 @@ def kubeconfig() -> str:
     given = os.environ.get("TRAINYARD_TEST_KUBECONFIG")
     if given:
         return given
-    yard("up", "--name", "api", "--nodes", "0")
-    return yard("kubeconfig", "--name", "api")
+    yard("up", "--name", "tests-kube", "--nodes", "0")
+    return yard("kubeconfig", "--name", "tests-kube")
 
 
 @pytest.fixture(scope="module")
