@@ -56,7 +56,14 @@ def pod(name: str, node: str, gpus: int) -> str:
         "command": ["sleep", "3600"],
         "resources": {"limits": limits},
     }
-    spec = {"nodeName": node, "restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "containers": [container]}
+    spec = {
+        "nodeName": node,
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 0,
+        # A node that the machine's load keeps silent for too long must not cost the pod its life.
+        "tolerations": [{"operator": "Exists"}],
+        "containers": [container],
+    }
     return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
 
 

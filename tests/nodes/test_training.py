@@ -121,7 +121,7 @@ async def test_suspended_and_resumed_on_the_same_volume(world: World) -> None:
     await world.patch_job("nap", {"suspend": False})
     await world.until_phase("nap", "Running")
     seen = await world.poll(
-        lambda: sh(world, names(world.pods("nap"))[0], "cat $TRAINYARD_CHECKPOINT_DIR/log"), "the log", 20
+        lambda: sh(world, names(world.pods("nap", 1))[0], "cat $TRAINYARD_CHECKPOINT_DIR/log"), "the log", 20
     )
     assert seen.split() == ["0", "1"]
 
