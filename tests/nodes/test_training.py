@@ -7,20 +7,13 @@ from typing import Any
 
 import yaml
 
+from demolib.story import KILL_TRAINER
 from support.manifests import job, role
 from support.world import World
 from support.yard import ROOT
 
 Object = dict[str, Any]
 DDP = ROOT / "manifests" / "examples" / "ddp"
-KILL_TRAINER = """
-import os, signal
-from pathlib import Path
-for folder in Path("/proc").glob("[0-9]*"):
-    words = folder.joinpath("cmdline").read_bytes().split(b"\\0")
-    if b"/opt/train/train.py" in words and not any(b"torchrun" in word for word in words):
-        os.kill(int(folder.name), signal.SIGKILL)
-"""
 
 
 def names(pods: list[Object]) -> list[str]:
