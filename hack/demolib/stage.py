@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from yardlib import build
 
 ROOT = Path(__file__).resolve().parents[2]
 YARD = ROOT / "hack" / "yard"
@@ -37,9 +38,7 @@ class Stage:
         """Use the cluster's own kubeconfig and, where it built one, its own kubectl."""
         done = subprocess.run([str(YARD), "kubeconfig", "--name", CLUSTER], capture_output=True, text=True, check=True)
         self.kubeconfig = done.stdout.strip()
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trainyard" / "bin"
-        built = sorted(cache.glob("kubernetes-*/kubectl"))
-        self.kubectl_path = str(built[-1]) if built else "kubectl"
+        self.kubectl_path = build.kubectl()
 
     def kubectl(self, *arguments: str, check: bool = True, stdin: str | None = None) -> str:
         """Standard output of kubectl, in the namespace `default` unless told otherwise."""

@@ -80,6 +80,12 @@ def binary(program: str) -> Path:
     return _component(program).folder_built / program
 
 
+def kubectl() -> str:
+    """The kubectl that was built with local clusters, else whichever is on PATH."""
+    built = binary("kubectl")
+    return str(built) if built.exists() else "kubectl"
+
+
 def _component(program: str) -> Component:
     return next(c for c in COMPONENTS if program in dict(c.programs))
 

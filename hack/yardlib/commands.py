@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fnmatch
 from pathlib import Path
 
 from yardlib import (
@@ -81,8 +82,18 @@ def up(arguments: argparse.Namespace) -> None:
         local.up(spec)
 
 
+def list_clusters(_arguments: argparse.Namespace) -> None:
+    """One name a line: those that this machine's processes play."""
+    for name in local.names():
+        print(name)
+
+
 def down(arguments: argparse.Namespace) -> None:
-    """Removes; that there is nothing to remove is no failure."""
+    """Removes; that there is nothing to remove is no failure. A pattern stands for the local clusters that match it."""
+    if set(arguments.name) & set("*?["):
+        for name in fnmatch.filter(local.names(), arguments.name):
+            local.down(name)
+        return
     chosen = provider(arguments)
     if chosen == "existing":
         say("a cluster that was not made here is not taken down here")

@@ -29,6 +29,11 @@ def find(name: str) -> Cluster | None:
     return Cluster(spec, addresses, state) if addresses and spec else None
 
 
+def names() -> list[str]:
+    """Every cluster that was made, whole or half, and not taken down."""
+    return sorted({state.name for state in slots.all_claims().values()})
+
+
 def get(name: str) -> Cluster:
     """The cluster of that name; raises where there is none."""
     cluster = find(name)

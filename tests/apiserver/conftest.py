@@ -9,16 +9,14 @@ from uuid import uuid4
 import pytest
 
 from support.world import World
-from support.yard import Cluster, apply_crds, ensure_cluster
+from support.yard import Cluster, apply_crds, ensure_cluster, shared
 from trainyard.kube.client import Client
 from trainyard.kube.credentials import from_kubeconfig
-
-CLUSTER = "tests-api"
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
-    found = ensure_cluster(CLUSTER, "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers")
+    found = ensure_cluster(shared("api"), "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers")
     apply_crds(found)
     return found
 

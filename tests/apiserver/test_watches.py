@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -13,7 +12,7 @@ import pytest
 from support.manifests import job, role
 from support.proxy import Wire
 from support.world import World
-from support.yard import Cluster, apply_crds, ensure_cluster, run_yard
+from support.yard import Cluster, apply_crds, ensure_cluster, own, run_yard
 from trainyard.kube.client import Client
 from trainyard.kube.credentials import from_kubeconfig
 
@@ -23,7 +22,7 @@ GANG = 6
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Cluster]:
     """A control plane of this process alone, whose API server may die."""
-    name = f"tests-mortal-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    name = own("mortal")
     cluster = ensure_cluster(name, "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers")
     try:
         apply_crds(cluster)

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from support.yard import shared
 from yardlib import build, cgroups, local, nodes, process, slots
 from yardlib.api import Json
 from yardlib.control_plane import Cluster
 from yardlib.paths import REPOSITORY, cluster_dir, runtime_root
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(600)]
-NAME = "test-lifecycle"
+NAME = shared("lifecycle")
 YARD = REPOSITORY / "hack" / "yard"
 UP = ("up", "--name", NAME, "--provider", "local", "--nodes", "2", "--fake-nodes", "3", "--profile", "fast-timers")
 

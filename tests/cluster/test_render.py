@@ -17,6 +17,7 @@ from yardlib import (
     fake_nodes,
     faults,
     images,
+    local,
     node_config,
     process,
     seed,
@@ -254,6 +255,24 @@ def test_what_is_wrong_is_said_with_the_next_step(capsys: pytest.CaptureFixture[
     assert main(["kubeconfig", "--name", "no-such-cluster", "--provider", "local"]) == 1
     said = capsys.readouterr().err
     assert "no-such-cluster" in said and "hack/yard up" in said
+
+
+def test_a_pattern_takes_down_the_clusters_that_match_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+    monkeypatch.setattr(local, "names", lambda: ["tests-api", "tests-mortal-gw0", "tests2-api", "demo"])
+    monkeypatch.setattr(local, "down", taken.append)
+    assert main(["down", "--name", "tests-*"]) == 0
+    assert taken == ["tests-api", "tests-mortal-gw0"]
+
+
+def test_the_clusters_of_the_machine_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("yardlib.slots.runtime_root", lambda: tmp_path)
+    for name in ("two", "one"):
+        slots.claim(tmp_path / "clusters" / name)
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out.split() == ["one", "two"]
 
 
 def test_every_command_has_help() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from support.manifests import job, role
 from support.world import TEST_LABEL, World
-from support.yard import ROOT, Cluster, ensure_cluster
+from support.yard import ROOT, Cluster, ensure_cluster, shared
 from trainyard.engine.engine_settings import EngineSettings
 from trainyard.engine.operator import Engine
 from trainyard.kube.client import Client
@@ -58,7 +58,7 @@ def cluster() -> Cluster:
     given = os.environ.get("TRAINYARD_TEST_KUBECONFIG")
     if given:
         return Cluster("given", given)
-    found = ensure_cluster("tests-api", "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers")
+    found = ensure_cluster(shared("api"), "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers")
     found.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
     found.kubectl("wait", "--for=condition=Established", "crd/trainingjobs.trainyard.dev", "--timeout=30s")
     return found

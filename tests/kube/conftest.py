@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
 from kube.fake_api import FakeApi
+from support.yard import Cluster, ensure_cluster, own, run_yard, shared
 from trainyard.kube.client import Client
 from trainyard.kube.credentials import from_kubeconfig
 from trainyard.kube.resources import NAMESPACES
-
-YARD = Path(__file__).parents[2] / "hack" / "yard"
 
 
 @pytest.fixture
@@ -32,28 +29,21 @@ async def client(fake: FakeApi) -> AsyncIterator[Client]:
         yield client
 
 
-def yard(*arguments: str) -> str:
-    done = subprocess.run([YARD, *arguments], check=True, stdout=subprocess.PIPE, text=True)
-    return done.stdout.strip()
-
-
 @pytest.fixture(scope="session")
 def kubeconfig() -> str:
     """A real control plane: the one named by TRAINYARD_TEST_KUBECONFIG, else one that the yard brings up."""
     given = os.environ.get("TRAINYARD_TEST_KUBECONFIG")
     if given:
         return given
-    yard("up", "--name", "tests-kube", "--nodes", "0")
-    return yard("kubeconfig", "--name", "tests-kube")
+    return ensure_cluster(shared("kube"), "--nodes", "0").kubeconfig
 
 
 @pytest.fixture(scope="module")
-def mortal() -> Iterator[str]:
-    """The name of a control plane of these tests' own, whose API server it may kill."""
-    name = f"kube-mortal-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"  # its tests may fall to several workers
-    yard("up", "--name", name, "--nodes", "0")
-    yield name
-    yard("down", "--name", name)
+def mortal() -> Iterator[Cluster]:
+    """A control plane of these tests' own, whose API server it may kill."""
+    name = own("kube-mortal")
+    yield ensure_cluster(name, "--nodes", "0")
+    run_yard("down", "--name", name)
 
 
 @pytest.fixture

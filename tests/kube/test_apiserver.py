@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from kube import candidate
-from kube.conftest import yard
 from kube.store import Store, View, translate
+from support.yard import Cluster
 from trainyard.kube.client import Client, Page
 from trainyard.kube.credentials import from_kubeconfig
 from trainyard.kube.errors import AlreadyExists, Conflict, Gone, Invalid, NotFound
@@ -177,13 +177,13 @@ class Slow(Store):
             delete_elsewhere(self.kubeconfig, "default", "gone")
 
 
-async def test_what_vanished_while_nobody_watched_is_deleted(mortal: str) -> None:
+async def test_what_vanished_while_nobody_watched_is_deleted(mortal: Cluster) -> None:
     """A restarted server knows no moment before its restart: it answers 410, and the list that follows lacks one."""
-    path = yard("kubeconfig", "--name", mortal)
+    path = mortal.kubeconfig
     async with Forgetful(from_kubeconfig(path)) as client:
         client.claims = (await client.get(NAMESPACES, "default"))["metadata"]["resourceVersion"]
         await client.create(CONFIG_MAPS, config_map("default", "gone", vanish="yes"))
-        await asyncio.to_thread(yard, "apiserver-restart", "--name", mortal)
+        await asyncio.to_thread(mortal.yard, "apiserver-restart")
         with pytest.raises(Gone):
             async for _ in client.watch(CONFIG_MAPS, resource_version=client.claims):
                 pass
@@ -211,12 +211,12 @@ def delete_elsewhere(kubeconfig: str, namespace: str, name: str) -> None:
     subprocess.run([sys.executable, "-c", code, kubeconfig, namespace, name], check=True, env=environment())
 
 
-async def test_a_killed_api_server_costs_no_events(mortal: str) -> None:
-    async with Client(from_kubeconfig(yard("kubeconfig", "--name", mortal))) as client:
+async def test_a_killed_api_server_costs_no_events(mortal: Cluster) -> None:
+    async with Client(from_kubeconfig(mortal.kubeconfig)) as client:
         before = await client.create(CONFIG_MAPS, config_map("default", "before", mine="yes"))
         store = Store()
         async with informing(client, store, labels="mine=yes") as informer:
-            await asyncio.to_thread(yard, "apiserver-restart", "--name", mortal)
+            await asyncio.to_thread(mortal.yard, "apiserver-restart")
             await client.create(CONFIG_MAPS, config_map("default", "after", mine="yes"))
             await client.delete(CONFIG_MAPS, "before", "default", uid=before["metadata"]["uid"])
             await store.until(lambda: store.names == ["after"], seconds=60)

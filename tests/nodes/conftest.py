@@ -9,17 +9,16 @@ from uuid import uuid4
 import pytest
 
 from support.world import World
-from support.yard import ROOT, Cluster, ensure_cluster
+from support.yard import ROOT, Cluster, ensure_cluster, shared
 from trainyard.kube.client import Client
 from trainyard.kube.credentials import from_kubeconfig
 
-CLUSTER = "tests-nodes"
 HOME = "trainyard-system"
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
-    found = ensure_cluster(CLUSTER, "--nodes", "3")
+    found = ensure_cluster(shared("nodes"), "--nodes", "3")
     for image in ("torch", "operator"):
         found.yard("load-image", image)
     found.kubectl("apply", "-f", str(ROOT / "manifests" / "install.yaml"))

@@ -1,4 +1,7 @@
-"""Clusters for tests, made by the project's own front door `hack/yard`; kept between runs, taken down by `make`."""
+"""Clusters for tests, made by the project's own front door `hack/yard`; kept between runs, taken down by `make`.
+
+Their names begin with TRAINYARD_TESTS (default `tests`), so that two checkouts can test side by side.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from yardlib import build
+
 ROOT = Path(__file__).resolve().parents[2]
 YARD = ROOT / "hack" / "yard"
+PREFIX = os.environ.get("TRAINYARD_TESTS", "tests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +33,13 @@ class Cluster:
         self, *arguments: str, stdin: str | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run the kubectl that was built with the cluster; the outcome is the caller's to judge unless `check`."""
-        path = os.pathsep.join((kubectl_folder(), os.environ["PATH"]))
         done = subprocess.run(
-            ["kubectl", f"--kubeconfig={self.kubeconfig}", *arguments],
+            [build.kubectl(), f"--kubeconfig={self.kubeconfig}", *arguments],
             input=stdin,
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
-            env={**os.environ, "PATH": path},
         )
         if check and done.returncode != 0:
             raise AssertionError(
@@ -54,6 +58,16 @@ def run_yard(command: str, *arguments: str, timeout: float = 3000.0) -> str:
     return done.stdout
 
 
+def shared(purpose: str) -> str:
+    """The name of a cluster that all test processes of this checkout use."""
+    return f"{PREFIX}-{purpose}"
+
+
+def own(purpose: str) -> str:
+    """The name of a cluster of this test process alone; the tests of one file may fall to several of them."""
+    return f"{PREFIX}-{purpose}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+
+
 def ensure_cluster(name: str, *flags: str) -> Cluster:
     """Bring a cluster up, or find it up; idempotent and safe to call from several test processes at once."""
     run_yard("up", "--name", name, "--provider", "local", *flags)
@@ -67,10 +81,3 @@ def apply_crds(cluster: Cluster) -> None:
     while (answer := cluster.kubectl("get", "trainingjobs", check=False)).returncode != 0:
         assert time.monotonic() < until, f"the API server does not serve our kinds: {answer.stderr}"
         time.sleep(0.2)
-
-
-def kubectl_folder() -> str:
-    """The folder of the kubectl that belongs to the cluster's own version, where one was built."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trainyard" / "bin"
-    built = sorted(cache.glob("kubernetes-*/kubectl"))
-    return str(built[-1].parent) if built else ""
