@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,8 @@ from yardlib.topology import (
     real_place,
 )
 
-NODE_IMAGE = "kindest/node:v1.37.2"
+NODE_IMAGE = "TRAINYARD_KIND_IMAGE"
+"""The environment variable that names a node image; without it kind takes the one it was released with."""
 RENDERED = "kind.json"
 KIND_HINT = "install kind (https://kind.sigs.k8s.io/docs/user/quick-start), or use --provider local"
 Json = dict[str, object]
@@ -88,17 +90,17 @@ def up(spec: ClusterSpec) -> None:
         run([*export, "--kubeconfig", str(kubeconfig(spec.name))])
     else:
         with step("creating the kind cluster", "1 min"):
-            run(
-                [
-                    "kind", "create", "cluster", "--config", str(rendered), "--image", NODE_IMAGE,
-                    "--kubeconfig", str(kubeconfig(spec.name)), "--wait", "180s",
-                ],
-                hint=KIND_HINT,
-            )  # fmt: skip
+            create = ["kind", "create", "cluster", "--config", str(rendered), "--wait", "180s", *_image()]
+            run([*create, "--kubeconfig", str(kubeconfig(spec.name))], hint=KIND_HINT)
     patch = json.dumps({"status": {"capacity": {RESOURCE_GPU: str(GPUS_PER_NODE), RESOURCE_RDMA: str(RDMA_PER_NODE)}}})
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda node: _patch(spec.name, node, patch), worker_names(spec)))
     say(f"cluster '{spec.name}' is ready: export KUBECONFIG={kubeconfig(spec.name)}")
+
+
+def _image() -> list[str]:
+    chosen = os.environ.get(NODE_IMAGE)
+    return ["--image", chosen] if chosen else []
 
 
 def worker_names(spec: ClusterSpec) -> list[str]:

@@ -66,6 +66,18 @@ def test_kind_is_called_with_the_same_labels_and_resources(kind_cluster: FakeToo
     assert rendered["nodes"][1]["labels"]["topology.trainyard.dev/rack"] == "rack-local-0"
 
 
+@pytest.mark.parametrize("chosen", ["", "example.org/node:v1.35.1"])
+def test_kind_takes_its_own_node_image_unless_another_is_named(
+    tools: FakeTools, monkeypatch: pytest.MonkeyPatch, chosen: str
+) -> None:
+    monkeypatch.setenv("TRAINYARD_KIND_IMAGE", chosen)
+    for name in ("kind", "docker", "kubectl"):
+        tools.add(name)
+    kind.up(ClusterSpec(name="t", nodes=1))
+    [create] = tools.called("kind create")
+    assert (f"--image {chosen}" in create) if chosen else ("--image" not in create)
+
+
 def test_kind_leaves_a_living_cluster_and_deletes_only_its_own(tools: FakeTools) -> None:
     tools.add("kind", 'if [ "$2" = clusters ]; then echo trainyard-t; echo other; fi')
     tools.add("kubectl")
