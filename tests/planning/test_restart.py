@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from builders import JobBuilder, make_job
+from builders.pods import ending
 from planning.support import POLICY, at_rest, last_episode, planned, running_job, status_of, steps_of, written
 from trainyard.api.reasons import Cause, Phase, Reason
 from trainyard.model.plan import CreatePods, CreateRecord, WriteStatus
@@ -54,6 +55,18 @@ def test_a_survivors_exit_is_not_charged_when_a_node_goes_silent_40_seconds_late
     assert job.status.streaks == Streaks(0, 1)
     job.probed().granted("n0", "n1", "n2", "n9")
     assert steps_of(planned(job), CreateRecord)
+
+
+def test_a_delegated_gangs_nodes_are_known_by_its_pods() -> None:
+    job = make_job().workers(3).spec(scheduling={"placement": "Delegated"}, failurePolicy={"maxRestarts": 0})
+    at_rest(job.opened().running())
+    left = ending(written(job.failed(1)).pod(2, attempt=0), job.now, 10, version=99)  # its node does not answer
+    at_rest(job.swept())
+    job.pods = {left.name: left}
+    at_rest(job.passed(40)).node_unknown("n2")
+    written(job)
+    episode = last_episode(job)
+    assert (episode.cause, episode.node, episode.charged) == (Cause.DISRUPTION, "n2", False)
 
 
 def test_evidence_after_settling_changes_nothing() -> None:

@@ -110,14 +110,17 @@ def settle_all(now: Situation) -> JobStatus:
 
 def _evidence(now: Situation, episode: Episode) -> tuple[Reason, str, str] | None:
     """Infrastructure evidence about any node of the episode's attempt: (reason, node, words). Never our own deletes."""
+    pods = [p for p in (*now.snapshot.pods, *now.snapshot.collected) if p.incarnation == episode.attempt]
     record = now.snapshot.records.get(episode.attempt)
-    for node in dict.fromkeys(record.nodes if record else (episode.node,)):
+    recorded = record.nodes if record else (episode.node,)
+    # Where somebody else placed the gang its record names no nodes; the pods do.
+    for node in dict.fromkeys((*recorded, *(p.node for p in pods))):
         if now.node_lost(node):
             return Reason.NODE_LOST, node, f"node {node} is gone from the cluster"
         if now.node_unreachable(node):
             return Reason.NODE_UNREACHABLE, node, f"node {node} stopped answering"
-    for pod in (*now.snapshot.pods, *now.snapshot.collected):
-        if pod.incarnation == episode.attempt and pod.disruption:
+    for pod in pods:
+        if pod.disruption:
             return Reason.EVICTED, pod.node, f"pod {pod.name} was disrupted: {pod.disruption}"
     return None
 
