@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from engine.fakes import Clock
-from trainyard.engine.queue import Target, WorkQueue, work
+from trainyard.engine.queue import Target, Work, WorkQueue, work
 from trainyard.model.views import Key
 
 A, B = Target(Key("n", "a")), Target(Key("n", "b"))
@@ -162,3 +162,29 @@ async def test_nothing_outlives_the_workers() -> None:
     workers.cancel()
     await asyncio.gather(workers, return_exceptions=True)
     assert ended.is_set()
+
+
+async def test_a_key_whose_worker_was_cancelled_is_free_for_the_next_workers() -> None:
+    queue = WorkQueue()
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    async def hang(target: Target) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def finish(target: Target) -> None:
+        queue.done(target)
+        done.set()
+
+    async def run(do: Work, until: asyncio.Event) -> None:
+        workers = asyncio.create_task(work(queue, do, 2))
+        queue.add(A)
+        async with asyncio.timeout(5):
+            await until.wait()
+        workers.cancel()
+        await asyncio.gather(workers, return_exceptions=True)
+        queue.clear()
+
+    await run(hang, begun)
+    assert queue.longest_active() == 0.0
+    await run(finish, done)

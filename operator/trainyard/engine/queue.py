@@ -89,6 +89,12 @@ class WorkQueue:
         self._release(target)
         return pause
 
+    def abandoned(self, target: Target) -> None:
+        """Its worker is gone. One that was cancelled has said nothing of how it went, and the next leader of this
+        process must find the target free."""
+        if target in self._active:
+            self._release(target)
+
     def _again(self, target: Target, at_least: float) -> float:
         failures = self._failures.get(target, 0) + 1
         self._failures[target] = failures
@@ -172,7 +178,7 @@ async def work(queue: WorkQueue, do: Work, workers: int) -> None:
     try:
         while True:
             while len(running) < workers and (target := queue.take()) is not None:
-                task = asyncio.ensure_future(_guarded(do, target))
+                task = asyncio.ensure_future(_guarded(queue, do, target))
                 running.add(task)
                 task.add_done_callback(ended)
             await queue.changed(queue.next_in() if len(running) < workers else None)
@@ -182,5 +188,8 @@ async def work(queue: WorkQueue, do: Work, workers: int) -> None:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _guarded(do: Work, target: Target) -> None:
-    await do(target)
+async def _guarded(queue: WorkQueue, do: Work, target: Target) -> None:
+    try:
+        await do(target)
+    finally:
+        queue.abandoned(target)
