@@ -173,7 +173,7 @@ class Rig:
 
     async def _metrics(self) -> str:
         assert self.operator is not None
-        url = f"http://127.0.0.1:{self.operator.port}/metrics"
+        url = f"http://127.0.0.1:{self.operator.metrics_port}/metrics"
         try:
             async with aiohttp.ClientSession() as session, session.get(url) as answer:
                 return await answer.text()

@@ -10,8 +10,14 @@ import logging
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
-from trainyard.settings import LogFormat, Settings, settings_or_exit
+from trainyard.settings import LogFormat, MetricsAuth, Settings, settings_or_exit
+
+if TYPE_CHECKING:
+    from trainyard.kube.credentials import CredentialSource
+    from trainyard.telemetry.endpoint import Subject
+    from trainyard.telemetry.metrics import Metrics
 
 log = logging.getLogger("trainyard")
 
@@ -32,25 +38,57 @@ async def run_operator(settings: Settings) -> int:
     from trainyard.handlers.process import Exit, Process, run_process
     from trainyard.kube.client import Client
     from trainyard.kube.credentials import discover
+    from trainyard.telemetry.endpoint import Subject
     from trainyard.telemetry.metrics import Metrics
     from trainyard.telemetry.probes import Health, serve_probes
 
-    metrics, health = Metrics(settings.build), Health()
+    metrics, health, subject = Metrics(settings.build, in_flight_limit=settings.api_in_flight), Health(), Subject()
     source = discover(settings.kubeconfig or None, settings.context or None)
     client = Client(source, limit=settings.api_in_flight, timeout=settings.api_timeout, observer=metrics)
     # Connections of its own: a renewal must not wait behind a thousand creates.
     lease_client = Client(source, limit=2, timeout=settings.renew_deadline, observer=metrics)
-    process = Process(source, lambda: Engine(client, lease_client, settings.engine_settings(), metrics), health)
+
+    def build_engine() -> Engine:
+        engine = Engine(client, lease_client, settings.engine_settings(), metrics)
+        subject.report, subject.fleet = engine.report, engine.fleet
+        return engine
+
+    process = Process(source, build_engine, health)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(client)
         await stack.enter_async_context(lease_client)
-        probes = serve_probes(settings.http_address, settings.http_port, metrics.registry, health)
         try:
-            await stack.enter_async_context(probes)
+            await stack.enter_async_context(serve_probes(settings.http_address, settings.http_port, health))
         except OSError as error:
             log.error("cannot serve probes: %s; choose another place with --http-address and --http-port", error)
             return Exit.BAD_SETTINGS
+        try:
+            await _serve_metrics(stack, settings, metrics, subject, source)
+        except OSError as error:
+            log.error("cannot serve metrics: %s; see --metrics-address, --metrics-port, --metrics-tls-cert", error)
+            return Exit.BAD_SETTINGS
         return await run_process(process, settings.namespaces)
+
+
+async def _serve_metrics(
+    stack: AsyncExitStack, settings: Settings, metrics: Metrics, subject: Subject, source: CredentialSource
+) -> None:
+    """By a client of its own where readers are judged: a scrape must not wait behind a thousand creates either."""
+    from trainyard.kube.client import Client
+    from trainyard.telemetry.access import Access
+    from trainyard.telemetry.certificates import TlsFiles
+    from trainyard.telemetry.endpoint import Endpoint, Place, serve_metrics
+    from trainyard.telemetry.fleet_text import FleetText, Limits
+
+    access = None
+    if settings.metrics_auth is MetricsAuth.KUBERNETES:
+        access = Access(await stack.enter_async_context(Client(source, limit=4, timeout=5.0, observer=metrics)))
+    tls = None
+    if settings.metrics_tls_cert:
+        tls = TlsFiles(settings.metrics_tls_cert, settings.metrics_tls_key, settings.metrics_client_ca)
+    text = FleetText(Limits(settings.metrics_jobs, settings.metrics_pods))
+    place = Place(settings.metrics_address, settings.metrics_port, tls)
+    await stack.enter_async_context(serve_metrics(place, Endpoint(metrics, text, subject, access)))
 
 
 if __name__ == "__main__":

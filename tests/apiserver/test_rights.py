@@ -52,7 +52,8 @@ async def start_operator(world: World, kubeconfig: str) -> OperatorProcess:
 
 async def requests_by_code(operator: OperatorProcess) -> dict[tuple[str, str, str], float]:
     """(verb, resource, code) → how often."""
-    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{operator.port}/metrics") as answer:
+    url = f"http://127.0.0.1:{operator.metrics_port}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
         text = await answer.text()
     (family,) = [f for f in text_string_to_metric_families(text) if f.name == "trainyard_api_requests"]
     return {(s.labels["verb"], s.labels["resource"], s.labels["code"]): s.value for s in family.samples}

@@ -111,4 +111,3 @@ async def test_why_a_job_waits_is_told_again_only_if_it_says_something_new(bench
     round_.decision = Decision(refusals=(replace(refusal, reason=Reason.QUOTA_EXCEEDED),))
     await round_.run()
     assert round_.marked == [Target(KEY)] * 3
-    assert bench.store.memory.refusals() == {"QuotaExceeded": 1}

@@ -304,6 +304,9 @@ async def test_the_observer_hears_of_everything(fake: FakeApi) -> None:
             assert seconds >= 0
             heard.append((verb, resource, code))
 
+        def told_to_wait(self, seconds: float) -> None:
+            raise AssertionError("no answer asked for a pause")
+
     fake.script("GET", refuse(500), answer({}))
     fake.script("PATCH", refuse(409, "Conflict"))
     fake.script("POST", cut())

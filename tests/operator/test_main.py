@@ -21,14 +21,20 @@ def port() -> int:
 
 
 @pytest.fixture
+def metrics() -> int:
+    return free_port()
+
+
+@pytest.fixture
 def unreachable(tmp_path: Path) -> Path:
     """A kubeconfig for an API server that is not there."""
     return write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:9", "not-a-secret")
 
 
 @pytest.fixture
-async def running(unreachable: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    child = await start("run", "--kubeconfig", str(unreachable), "--http-address=127.0.0.1", f"--http-port={port}")
+async def running(unreachable: Path, port: int, metrics: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    ports = ("--http-address=127.0.0.1", f"--http-port={port}", f"--metrics-port={metrics}")
+    child = await start("run", "--kubeconfig", str(unreachable), *ports)
     yield child
     if child.returncode is None:
         child.kill()
@@ -67,13 +73,13 @@ async def test_a_taken_port_ends_it_with_2(unreachable: Path) -> None:
 
 
 async def test_without_an_api_server_it_waits_says_why_and_still_ends_at_once(
-    running: asyncio.subprocess.Process, port: int
+    running: asyncio.subprocess.Process, port: int, metrics: int
 ) -> None:
     assert (await probe(port, "/healthz"))[0] == 200
     status, why = await probe(port, "/readyz")
     assert status == 503
     assert why.startswith("not ok: ")
-    assert "trainyard_leader 0.0" in (await probe(port, "/metrics"))[1]
+    assert "trainyard_leader 0.0" in (await probe(metrics, "/metrics"))[1]
     running.send_signal(signal.SIGTERM)
     ended = await end(running)
     assert ended.code == 0, ended.err

@@ -31,13 +31,14 @@ def peak_memory_mib(pid: int) -> float:
 
 
 async def test_a_standby_knows_ten_thousand_pods_within_its_budget(full: FullCluster, tmp_path: Path) -> None:
-    port = free_port()
+    port, metrics = free_port(), free_port()
     kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", full.url)
-    child = await start("--kubeconfig", str(kubeconfig), "--http-address=127.0.0.1", f"--http-port={port}")
+    ports = ("--http-address=127.0.0.1", f"--http-port={port}", f"--metrics-port={metrics}")
+    child = await start("--kubeconfig", str(kubeconfig), *ports)
     full_store = f'trainyard_cache_objects{{resource="pods"}} {PODS}.0'
     try:
         async with asyncio.timeout(60):
-            while full_store not in (await probe(port, "/metrics"))[1]:  # noqa: ASYNC110 (it is another process)
+            while full_store not in (await probe(metrics, "/metrics"))[1]:  # noqa: ASYNC110 (it is another process)
                 await asyncio.sleep(0.2)
         assert (await probe(port, "/readyz"))[0] == 200
         assert peak_memory_mib(child.pid) <= BUDGET_MIB

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from trainyard.telemetry.metrics import Metrics
 from trainyard.telemetry.probes import Health, serve_probes
 
 
@@ -18,7 +17,7 @@ def health() -> Health:
 
 @pytest.fixture
 async def address(health: Health) -> AsyncIterator[str]:
-    async with serve_probes("127.0.0.1", 0, Metrics().registry, health) as port:
+    async with serve_probes("127.0.0.1", 0, health) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -43,15 +42,8 @@ async def test_the_reason_is_told(address: str, health: Health) -> None:
     assert await fetch(f"{address}/healthz") == (503, "not ok: a worker has been stuck for 400 s\n")
 
 
-async def test_metrics_are_served_as_text(address: str) -> None:
-    status, text = await fetch(f"{address}/metrics")
-    assert status == 200
-    assert "trainyard_build_info{" in text
-    assert "process_resident_memory_bytes" in text
-
-
 async def test_a_taken_port_is_an_error(address: str) -> None:
     port = int(address.rpartition(":")[2])
     with pytest.raises(OSError, match="in use"):
-        async with serve_probes("127.0.0.1", port, Metrics().registry, Health()):
+        async with serve_probes("127.0.0.1", port, Health()):
             pass

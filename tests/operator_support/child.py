@@ -39,13 +39,14 @@ class Ended:
 
 
 async def start(*arguments: str) -> asyncio.subprocess.Process:
+    """With a port of its own for the metrics, unless the arguments name one."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("TRAINYARD_", "KUBERNETES_"))}
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "trainyard",
         *arguments,
-        env={**clean, "PYTHONPATH": str(ROOT / "operator")},
+        env={**clean, "PYTHONPATH": str(ROOT / "operator"), "TRAINYARD_METRICS_PORT": str(free_port())},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -26,7 +26,15 @@ class OperatorProcess:
     def __init__(self, kubeconfig: str, log: Path, **settings: str) -> None:
         self.log = log
         self.port = free_port()
-        flags = {"kubeconfig": kubeconfig, "http-address": "127.0.0.1", "http-port": str(self.port), **settings}
+        self.metrics_port = free_port()
+        flags = {
+            "kubeconfig": kubeconfig,
+            "http-address": "127.0.0.1",
+            "http-port": str(self.port),
+            "metrics-address": "127.0.0.1",
+            "metrics-port": str(self.metrics_port),
+            **settings,
+        }
         self.arguments = [f"--{name}={value}" for name, value in flags.items()]
         self.process: asyncio.subprocess.Process | None = None
 

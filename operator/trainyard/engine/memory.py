@@ -156,12 +156,3 @@ class Memory:
         return tuple(
             notes.request for uid, notes in self._notes.items() if notes.request is not None and uid not in self.grants
         )
-
-    def refusals(self) -> Mapping[str, int]:
-        """How many jobs wait, by reason."""
-        counts: dict[str, int] = {}
-        for notes in self._notes.values():
-            if notes.request is not None and notes.refusal is not None:
-                reason = notes.refusal.reason.value
-                counts[reason] = counts.get(reason, 0) + 1
-        return counts

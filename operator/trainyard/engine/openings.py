@@ -70,6 +70,10 @@ class Openings:
     def forget(self, uid: str) -> None:
         self._openings.pop(uid, None)
 
+    def promised(self) -> list[tuple[Record, tuple[int, ...]]]:
+        """Each record with the ranks that are not seen on their nodes yet."""
+        return [(opening.record, tuple(opening.unbound)) for opening in self._openings.values() if opening.unbound]
+
     def reservations(self) -> list[Reservation]:
         return [
             Reservation(

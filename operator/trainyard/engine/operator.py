@@ -15,6 +15,7 @@ import structlog
 from trainyard.engine.engine_settings import EngineSettings
 from trainyard.engine.events import Events
 from trainyard.engine.executor import Executor
+from trainyard.engine.fleet import freeze
 from trainyard.engine.hands import Hands
 from trainyard.engine.informers import build_informers, catch_up
 from trainyard.engine.manifests import LaunchManifests
@@ -31,11 +32,13 @@ from trainyard.kube.lease import LeaderElector
 from trainyard.model.views import Key
 from trainyard.planning import plan
 from trainyard.scheduling import schedule
+from trainyard.telemetry.fleet import Fleet
 
 RELEASE_SECONDS = 3.0
 """For giving the Lease back when told to stop."""
 POLL_SECONDS = 0.05
 CATCH_UP_PAUSE = 1.0
+LAG_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +68,8 @@ class Engine:
         self._elector = LeaderElector(lease_client, settings.lease, on_started=self._lead, on_lost=self._stop_leading)
         writer = client.fenced(self._elector.fence)
         hands = Hands(writer, self.store, LaunchManifests(settings.launch), settings, self._telemetry)
+        self._unreadable: dict[str, int] = {}
+        """Resource → unreadable objects as last told."""
         self._events = Events(writer, settings.lease.identity)
         self._scheduling = SchedulingLoop(hands, scheduler, self._mark)
         self._reconciler = Reconciler(
@@ -131,6 +136,7 @@ class Engine:
                 group.create_task(self._elections(), name="elections")
                 group.create_task(self._events.run(), name="events")
                 group.create_task(self._watch_over(), name="watchdog")
+                group.create_task(self._measure_lag(), name="lag")
         except BaseExceptionGroup as failures:
             if failures.subgroup(EngineDead) is None:
                 raise
@@ -208,17 +214,42 @@ class Engine:
             self._watchdog.check()
             if self._dead:
                 raise EngineDead("; ".join(self._dead))
-            self._report()
+            self.report()
             await asyncio.sleep(self._settings.report_interval)
 
-    def _report(self) -> None:
+    async def _measure_lag(self) -> None:
+        """How long a task that only wants to run has to wait for it."""
+        while True:
+            due = steady() + LAG_SECONDS
+            await asyncio.sleep(LAG_SECONDS)
+            self._telemetry.lag(max(0.0, steady() - due))
+
+    def report(self) -> None:
+        """Tell how things stand now."""
         now, telemetry = steady(), self._telemetry
-        telemetry.queue(*self.queue.depth(), self.queue.oldest_ready())
+        telemetry.lease(self._elector.age)
+        telemetry.queue(*self.queue.depth(), self.queue.oldest_ready(), self.queue.longest_active())
+        telemetry.in_flight(*self._client.in_flight)
         telemetry.objects(self.store.counts())
-        telemetry.jobs(self.store.phases())
+        if self._working:
+            telemetry.jobs([job.uid for job in self.store.jobs.values()], self._client.clock.now())
+        told = [i for i in self._informers if i.required or i.refused is None]
         telemetry.watches(
-            {str(i.resource): now - i.last_activity for i in self._informers if i.last_activity is not None}
+            {str(i.resource): now - i.last_activity for i in told if i.last_activity is not None},
+            {str(i.resource): i.healthy(now) for i in told},
         )
+        for informer in self._informers:
+            resource = str(informer.resource)
+            more = informer.poisoned - self._unreadable.get(resource, 0)
+            if more:
+                telemetry.unreadable(resource, more)
+            self._unreadable[resource] = informer.poisoned
+
+    def fleet(self) -> Fleet | None:
+        """All jobs as they are now; None where another process leads, which tells of them."""
+        if not self._working:
+            return None
+        return freeze(self.store, self._client.clock.now(), self._settings.scheduling.owned_nodes)
 
 
 async def _bounded(release: Awaitable[None]) -> None:

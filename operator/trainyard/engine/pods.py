@@ -127,6 +127,11 @@ class PodTable:
         """UIDs of the owners of pods bound to this node."""
         return tuple(self._owners_by_node.get(node, ()))
 
+    @property
+    def accelerators(self) -> frozenset[str]:
+        """Resources that count as accelerators."""
+        return frozenset(self._accelerators)
+
     def learn_accelerators(self, names: Iterable[str]) -> None:
         """Resources that count as accelerators; a new one has the foreign pods counted again."""
         new = set(names) - self._accelerators

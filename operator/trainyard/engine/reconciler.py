@@ -64,6 +64,7 @@ class Reconciler:
 
     async def reconcile(self, target: Target) -> None:
         """Never raises but when cancelled."""
+        started = steady()
         try:
             rested = await self._passes(target)
         except Fenced as error:
@@ -79,6 +80,8 @@ class Reconciler:
                 self._queue.done(target)
             else:
                 self._queue.blocked(target)
+        finally:
+            self._hands.telemetry.visited(steady() - started)
 
     def _failed(self, target: Target, error: Exception) -> None:
         asked = error.retry_after if isinstance(error, ApiError) else None
@@ -95,6 +98,7 @@ class Reconciler:
             if snapshot is None:
                 return True
             now = self._hands.client.clock.now()
+            self._see(snapshot, now)
             plan = self._planner(snapshot, now, self._hands.settings.planning)
             self._remember(target, snapshot, plan, now)
             took = steady() - started
@@ -114,6 +118,12 @@ class Reconciler:
             done_before = plan if outcome is Outcome.DONE else None
         self._queue.add(target, SOONEST)
         return True
+
+    def _see(self, snapshot: JobSnapshot, now: Instant) -> None:
+        """For how long each step of a start takes, which shows in the counts of its pods."""
+        if snapshot.job is not None:
+            gang = self._hands.store.gang(snapshot.uid)
+            self._hands.telemetry.saw(snapshot.job, now, gang.live, gang.unbound, gang.unready)
 
     def _remember(self, target: Target, snapshot: JobSnapshot, plan: Plan, now: Instant) -> None:
         """What the plan wants kept, asked of the scheduler, or looked at later."""

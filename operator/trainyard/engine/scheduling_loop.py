@@ -73,13 +73,14 @@ class SchedulingLoop:
     async def _round(self) -> None:
         store = self._hands.store
         self._round_at = None
-        for grant in store.memory.lapse():
+        lapsed = store.memory.lapse()
+        for grant in lapsed:
             log.warning("grant lapsed", job=str(grant.key), attempt=grant.attempt)
             self._mark(Target(grant.key))
         requests = self._requests()
         if not requests:
             self._took = 0.0
-            self._hands.telemetry.scheduled(0.0, 0, 0, {})
+            self._hands.telemetry.scheduled(0.0, 0, 0, len(lapsed))
             return
         now, started = self._hands.client.clock.now(), steady()
         cluster = cluster_snapshot(store)
@@ -90,7 +91,7 @@ class SchedulingLoop:
             decision = self._scheduler(cluster, requests, policy, now)
         self._took = steady() - started
         self._keep(decision, {request.uid: request for request in requests}, now)
-        self._hands.telemetry.scheduled(self._took, len(requests), len(decision.grants), store.memory.refusals())
+        self._hands.telemetry.scheduled(self._took, len(requests), len(decision.grants), len(lapsed))
 
     def _requests(self) -> tuple[GangRequest, ...]:
         """A request whose record is written has been served, though its job has not said so yet."""
@@ -107,6 +108,7 @@ class SchedulingLoop:
                 continue
             memory.hold(grant, request, seconds)
             memory.of(grant.uid).refusal = None
+            self._hands.telemetry.granted(grant.uid, grant.attempt, now)
             log.info("granted", job=str(grant.key), attempt=grant.attempt, pods=request.size)
             self._mark(Target(grant.key))
         untils: list[float] = []

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from trainyard.engine.guards import nothing_live
 from trainyard.engine.hands import Hands, Outcome, Pass, is_lost, refresh_job
-from trainyard.engine.telemetry_port import Telemetry
 from trainyard.kube.errors import Conflict, NotFound, ServerError, Unreachable
 from trainyard.kube.resources import TRAINING_JOBS
 from trainyard.model.plan import WriteStatus
-from trainyard.model.status import JobStatus, render_status
+from trainyard.model.status import render_status
 from trainyard.model.translate import job_view
 
 
@@ -31,13 +30,16 @@ async def write_status(hands: Hands, step: Pass, write: WriteStatus) -> Outcome:
             resource_version=job.resource_version,
         )
     except Conflict:
+        hands.telemetry.status_write("conflict")
         await refresh_job(hands, job.key)
         return Outcome.MOOT
     except NotFound:
         return Outcome.BLOCKED  # absent, which is not yet gone: its deletion is for the watch to tell
     except (ServerError, Unreachable) as error:
         if not is_lost(error):
+            hands.telemetry.status_write("failed")
             raise
+        hands.telemetry.status_write("lost")
         step.log.warning("the answer to a status write was lost, reading back", error=str(error))
         await refresh_job(hands, job.key)
         return Outcome.MOOT
@@ -49,15 +51,6 @@ async def write_status(hands: Hands, step: Pass, write: WriteStatus) -> Outcome:
         reason=write.status.reason.value if write.status.reason else None,
         to_attempt=write.status.attempt if write.status.attempt != job.status.attempt else None,
     )
-    tell(hands.telemetry, job.status, write.status)
+    hands.telemetry.status_write("written")
+    hands.telemetry.committed(job, write.status, hands.client.clock.now())
     return Outcome.DONE
-
-
-def tell(telemetry: Telemetry, before: JobStatus, after: JobStatus) -> None:
-    """Count what the write committed."""
-    if after.attempt > before.attempt and after.episodes:
-        telemetry.closed(after.episodes[-1].cause.value)
-    if after.open and not before.open:
-        telemetry.opened()
-    if after.terminal and not before.terminal:
-        telemetry.finished(after.phase.value)

@@ -316,13 +316,6 @@ class Store:
             "records": self.children.record_count(),
         }
 
-    def phases(self) -> Mapping[str, int]:
-        """How many jobs are in each phase."""
-        phases: dict[str, int] = {}
-        for job in self.jobs.values():
-            phases[job.status.phase.value] = phases.get(job.status.phase.value, 0) + 1
-        return phases
-
     def gang(self, uid: str) -> Gang:
         return self.table.gang(uid)
 

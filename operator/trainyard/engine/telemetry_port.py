@@ -5,51 +5,75 @@ Calls must be cheap, must not block and must not raise. They come after the comm
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
+
+from trainyard.model.status import JobStatus
+from trainyard.model.views import Instant, JobView
 
 
 class Telemetry(Protocol):
-    """Everything the engine reports. Also fits the API client's observer (`request`)."""
+    """Everything the engine reports. Also fits the API client's observer (`request`, `told_to_wait`)."""
 
     def request(self, verb: str, resource: str, code: str, seconds: float) -> None:
         """One answered or failed request; `code` is the HTTP status or an exception's name."""
 
+    def told_to_wait(self, seconds: float) -> None:
+        """The API server answered with this `Retry-After`."""
+
     def planned(self, seconds: float, outcome: str) -> None:
-        """One pass over one job: `settled` (nothing to do), `acted`, `blocked` (a guard said not yet), `failed`."""
+        """One plan for one job: `settled` (nothing to do), `acted`, `blocked` (a guard said not yet), `failed`."""
+
+    def visited(self, seconds: float) -> None:
+        """One visit to a job is over: its plans, and the requests that they took."""
 
     def step(self, kind: str, outcome: str) -> None:
         """One step of a plan: its class name; `done`, `moot`, `blocked` or `failed`."""
 
-    def queue(self, ready: int, waiting: int, active: int, oldest: float) -> None:
-        """State of the work queue; `oldest` is the age in seconds of the key that has been ready for longest."""
+    def status_write(self, outcome: str) -> None:
+        """One write of a job's status: `written`, `conflict`, `lost` or `failed`."""
 
-    def scheduled(self, seconds: float, requests: int, grants: int, refusals: Mapping[str, int]) -> None:
-        """One round of the scheduler; `refusals` counts the jobs that wait, by reason, at its end."""
+    def scheduled(self, seconds: float, requests: int, grants: int, lapsed: int) -> None:
+        """One round of the scheduler; `lapsed` counts the grants that were not used in time."""
 
-    def opened(self) -> None:
-        """An attempt was opened (its record committed to the job's status)."""
+    def saw(self, job: JobView, at: Instant, live: int, unbound: int, unready: int) -> None:
+        """A job was planned as it stands here, and its pods by count."""
 
-    def closed(self, cause: str) -> None:
-        """An attempt was closed, by cause; the status write is committed."""
+    def granted(self, uid: str, attempt: int, at: Instant) -> None:
+        """A place was found for this attempt of a job."""
 
-    def finished(self, phase: str) -> None:
-        """A job reached a terminal phase."""
+    def committed(self, job: JobView, after: JobStatus, at: Instant) -> None:
+        """A status was written; `job` is as it was before."""
 
     def pods(self, created: int, deleted: int) -> None:
         """Pods whose POST or DELETE was answered."""
 
-    def watches(self, silent: Mapping[str, float]) -> None:
-        """Resource → seconds since its informer was last heard."""
+    def leading(self, leader: bool) -> None:
+        """Whether this process leads."""
+
+    def lease(self, age: float | None) -> None:
+        """Seconds since the Lease was renewed, or seen to change; None where it was never seen."""
+
+    def queue(self, ready: int, waiting: int, active: int, oldest: float, longest: float) -> None:
+        """The work queue; `oldest`: for how long a key has been ready; `longest`: a worker without progress."""
+
+    def in_flight(self, sent: int, queued: int) -> None:
+        """Requests to the API server that are under way, and that wait for their turn."""
+
+    def watches(self, silent: Mapping[str, float], healthy: Mapping[str, bool]) -> None:
+        """Resource → seconds since its informer was last heard, and whether it can be trusted."""
+
+    def unreadable(self, resource: str, more: int) -> None:
+        """So many more objects came in a state that could not be read."""
 
     def objects(self, counts: Mapping[str, int]) -> None:
         """How many objects of each kind the store holds."""
 
-    def jobs(self, phases: Mapping[str, int]) -> None:
-        """How many jobs are in each phase."""
+    def jobs(self, uids: Iterable[str], at: Instant) -> None:
+        """The jobs that are there."""
 
-    def leading(self, leader: bool) -> None:
-        """Whether this process leads."""
+    def lag(self, seconds: float) -> None:
+        """How late a timer of the event loop was."""
 
 
 class NullTelemetry:
@@ -58,38 +82,59 @@ class NullTelemetry:
     def request(self, verb: str, resource: str, code: str, seconds: float) -> None:
         """See `Telemetry`."""
 
+    def told_to_wait(self, seconds: float) -> None:
+        """See `Telemetry`."""
+
     def planned(self, seconds: float, outcome: str) -> None:
+        """See `Telemetry`."""
+
+    def visited(self, seconds: float) -> None:
         """See `Telemetry`."""
 
     def step(self, kind: str, outcome: str) -> None:
         """See `Telemetry`."""
 
-    def queue(self, ready: int, waiting: int, active: int, oldest: float) -> None:
+    def status_write(self, outcome: str) -> None:
         """See `Telemetry`."""
 
-    def scheduled(self, seconds: float, requests: int, grants: int, refusals: Mapping[str, int]) -> None:
+    def scheduled(self, seconds: float, requests: int, grants: int, lapsed: int) -> None:
         """See `Telemetry`."""
 
-    def opened(self) -> None:
+    def saw(self, job: JobView, at: Instant, live: int, unbound: int, unready: int) -> None:
         """See `Telemetry`."""
 
-    def closed(self, cause: str) -> None:
+    def granted(self, uid: str, attempt: int, at: Instant) -> None:
         """See `Telemetry`."""
 
-    def finished(self, phase: str) -> None:
+    def committed(self, job: JobView, after: JobStatus, at: Instant) -> None:
         """See `Telemetry`."""
 
     def pods(self, created: int, deleted: int) -> None:
         """See `Telemetry`."""
 
-    def watches(self, silent: Mapping[str, float]) -> None:
+    def leading(self, leader: bool) -> None:
+        """See `Telemetry`."""
+
+    def lease(self, age: float | None) -> None:
+        """See `Telemetry`."""
+
+    def queue(self, ready: int, waiting: int, active: int, oldest: float, longest: float) -> None:
+        """See `Telemetry`."""
+
+    def in_flight(self, sent: int, queued: int) -> None:
+        """See `Telemetry`."""
+
+    def watches(self, silent: Mapping[str, float], healthy: Mapping[str, bool]) -> None:
+        """See `Telemetry`."""
+
+    def unreadable(self, resource: str, more: int) -> None:
         """See `Telemetry`."""
 
     def objects(self, counts: Mapping[str, int]) -> None:
         """See `Telemetry`."""
 
-    def jobs(self, phases: Mapping[str, int]) -> None:
+    def jobs(self, uids: Iterable[str], at: Instant) -> None:
         """See `Telemetry`."""
 
-    def leading(self, leader: bool) -> None:
+    def lag(self, seconds: float) -> None:
         """See `Telemetry`."""

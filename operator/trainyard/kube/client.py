@@ -68,6 +68,11 @@ class Client:
         """API-server time, learnt from every answer."""
         return self._transport.clock
 
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        """Requests that are under way, and that wait for their turn; watches are left out."""
+        return self._transport.sent, self._transport.queued
+
     def fenced(self, fence: Fence) -> Client:
         """The same client, but `fence` is asked before each of its writes is sent, and bounds its duration."""
         other = copy.copy(self)

@@ -81,6 +81,13 @@ class LeaderElector:
         return self._renewed_at is not None
 
     @property
+    def age(self) -> float | None:
+        """Seconds since we renewed the Lease, or, as a candidate, since we saw it change; None before we saw it."""
+        if self._renewed_at is not None:
+            return steady() - self._renewed_at
+        return None if self._seen is None else steady() - self._seen_at
+
+    @property
     def holder(self) -> str:
         """Who held the Lease when we last looked; empty: nobody."""
         return _holder(self._lease)

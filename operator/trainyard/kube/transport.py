@@ -46,6 +46,9 @@ class Observer(Protocol):
 
     def request(self, verb: str, resource: str, code: str, seconds: float) -> None: ...
 
+    def told_to_wait(self, seconds: float) -> None:
+        """An answer asked for a pause (`Retry-After`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -78,6 +81,8 @@ class Transport:
         self._source = source
         self._observer = observer
         self._slots = asyncio.Semaphore(limit)
+        self.sent = self.queued = 0
+        """Ordinary requests that hold a slot, and that wait for one."""
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -106,7 +111,7 @@ class Transport:
                 await _pause_or_raise(error, failed, READ_ATTEMPTS if request.is_read else 1)
 
     async def _attempt(self, request: Request, credentials: Credentials, within: float, fence: Fence | None) -> bytes:
-        async with self._slots:
+        async with self._slot():
             # The last check before the bytes leave: waiting for a slot or a token may have taken any time.
             left = fence() if fence else None
             if left is not None:
@@ -116,6 +121,20 @@ class Transport:
             with _told(self._observer, request):
                 async with self._exchange(request, credentials, limits, within) as response:
                     return await response.read()
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        self.queued += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self.queued -= 1
+        self.sent += 1
+        try:
+            yield
+        finally:
+            self.sent -= 1
+            self._slots.release()
 
     @asynccontextmanager
     async def stream(self, request: Request, *, silence: float) -> AsyncIterator[aiohttp.StreamReader]:
@@ -159,6 +178,8 @@ class Transport:
                 self.clock.observe(response.headers.get("Date"), sent, steady())
                 if response.status >= 300:
                     retry_after = _seconds(response.headers.get("Retry-After"))
+                    if retry_after and self._observer is not None:
+                        self._observer.told_to_wait(retry_after)
                     raise error_from_answer(response.status, await response.read(), retry_after)
                 yield response
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:

@@ -91,6 +91,8 @@ def _is_list(default: object) -> bool:
 def _text(default: Any, unit: str) -> str:
     if isinstance(default, tuple):
         return write_pairs(default) if default and isinstance(default[0], tuple) else ",".join(default) or "none"
+    if isinstance(default, bool):
+        return str(default).lower()
     if isinstance(default, Enum):
         return str(default.value)
     if unit == "seconds":

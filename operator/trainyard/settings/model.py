@@ -30,6 +30,11 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
+class MetricsAuth(StrEnum):
+    NONE = "none"
+    KUBERNETES = "kubernetes"
+
+
 class LogLevel(StrEnum):
     DEBUG = "debug"
     INFO = "info"
@@ -184,9 +189,39 @@ class Settings(BaseSettings):
     log_format: LogFormat = setting(Group.OBSERVING, LogFormat.JSON, "json for machines, console for people.")
     log_level: LogLevel = setting(Group.OBSERVING, LogLevel.INFO, "The least level that is logged.")
     http_address: str = setting(
-        Group.OBSERVING, "", "Address on which /metrics, /healthz and /readyz are served. Empty: every one."
+        Group.OBSERVING, "", "Address on which /healthz and /readyz are served. Empty: every one."
     )
-    http_port: Port = setting(Group.OBSERVING, 8080, "Port on which they are served.")
+    http_port: Port = setting(Group.OBSERVING, 8080, "Port on which they are served, always as plain HTTP.")
+    metrics_address: str = setting(Group.OBSERVING, "", "Address on which /metrics is served. Empty: every one.")
+    metrics_port: Port = setting(Group.OBSERVING, 8081, "Port on which it is served.")
+    metrics_jobs: int = setting(
+        Group.OBSERVING,
+        2000,
+        "Jobs that have series of their own; of more, unfinished and younger ones first.",
+        unit="jobs",
+        ge=0,
+        le=100_000,
+    )
+    metrics_pods: bool = setting(
+        Group.OBSERVING,
+        True,
+        "true or false: one series for each pod, which joins an accelerator exporter's numbers with the job.",
+    )
+    metrics_tls_cert: str = setting(
+        Group.OBSERVING, "", "File with the certificate for /metrics; read again when it is renewed. Empty: plain HTTP."
+    )
+    metrics_tls_key: str = setting(Group.OBSERVING, "", "File with its private key.")
+    metrics_client_ca: str = setting(
+        Group.OBSERVING,
+        "",
+        "File with the authority whose certificates readers of /metrics must show. Empty: they need none.",
+    )
+    metrics_auth: MetricsAuth = setting(
+        Group.OBSERVING,
+        MetricsAuth.NONE,
+        "Who may read /metrics: anyone, or with kubernetes whoever shows a token of the cluster whose owner may get "
+        "the non-resource URL /metrics.",
+    )
 
     build: str = setting(
         Group.IDENTITY,
@@ -220,6 +255,19 @@ class Settings(BaseSettings):
                 f"({self.lease_duration:g}s) leave no room; each must be clearly longer than the one before, "
                 "as in 2s, 10s, 15s"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_fit_together(self) -> Self:
+        if bool(self.metrics_tls_cert) != bool(self.metrics_tls_key):
+            raise ValueError("metrics-tls-cert and metrics-tls-key belong together; give both or none")
+        if not self.metrics_tls_cert and (self.metrics_client_ca or self.metrics_auth is not MetricsAuth.NONE):
+            raise ValueError(
+                "metrics-client-ca and metrics-auth need metrics-tls-cert and metrics-tls-key: "
+                "tokens do not travel in the clear"
+            )
+        if self.metrics_port == self.http_port:
+            raise ValueError(f"metrics-port and http-port are both {self.http_port}; each needs its own")
         return self
 
     @property

@@ -1,106 +1,110 @@
-"""What is counted and measured, under `trainyard_`, in a registry of its own: the engine's telemetry port, implemented.
+"""What is counted and measured, in a registry of its own: the engine's telemetry port, implemented.
 
-Labels are bounded: verbs, resources, codes, phases, reasons, causes; never a job's or a pod's name. It must be cheap:
-every call is a few additions.
+Every call is a few additions. Labels are bounded; the series of single jobs are not here but in `fleet_text`.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
-from trainyard.api.reasons import Phase
+from trainyard.model.status import Episode, JobStatus
+from trainyard.model.views import Instant, JobView
+from trainyard.telemetry import catalog
+from trainyard.telemetry.catalog import Metric
+from trainyard.telemetry.fleet_text import NAMESPACES, OTHER
+from trainyard.telemetry.timeline import Sight, Timelines, Told
+from trainyard.telemetry.waiting import start_of
 from trainyard.version import VERSION
 
-PREFIX = "trainyard_"
-
-_PASS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
-_REQUEST_SECONDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_ROUND_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+NODES = 200
+"""That are told apart where failures are counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
-    """One metric, for the reference page."""
+class Bounded:
+    """Lets so many different values through, the first that come; the others become one."""
 
-    name: str
-    kind: str
-    labels: tuple[str, ...]
-    meaning: str
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        if value not in self._known:
+            if len(self._known) >= self._most:
+                return OTHER
+            self._known.add(value)
+        return value
 
 
 class Metrics:
     """Implements the engine's `Telemetry` and the API client's observer."""
 
-    def __init__(self, build: str = VERSION) -> None:
+    def __init__(self, build: str = VERSION, *, in_flight_limit: int = 0) -> None:
         without_created: Callable[[], None] = disable_created_metrics  # a second series for each, of no use to anyone
         without_created()
         self.registry = CollectorRegistry()
-        self.described: list[Described] = []
         ProcessCollector(registry=self.registry)
-        self._describe_process(build)
-        self._describe_work()
-        self._describe_jobs()
-
-    def _describe_process(self, build: str) -> None:
-        info = self._gauge("build_info", "Always 1; the labels say what runs.", "version", "build", "python")
+        self._namespace = Bounded(NAMESPACES)
+        self._node = Bounded(NODES)
+        self._instruments()
+        self._fleet_instruments()
+        self._timelines = Timelines(self._told())
+        info = self._gauge(catalog.BUILD_INFO)
         info.labels(VERSION, build, platform.python_version()).set(1)
-        self._leader = self._gauge("leader", "1 while this process leads and writes, 0 on a standby.")
         self._leader.set(0)
-        self._requests = self._counter(
-            "api_requests_total",
-            "Requests to the API server, by HTTP status or the name of the failure. A watch counts when it ends.",
-            "verb",
-            "resource",
-            "code",
-        )
-        self._request_seconds = self._histogram(
-            "api_request_duration_seconds",
-            "Duration of requests to the API server; watches are left out.",
-            _REQUEST_SECONDS,
-            "verb",
-            "resource",
-        )
-        self._silence = self._gauge(
-            "watch_silence_seconds",
-            "How long ago the watch of this resource was last heard. Above 150 it is taken for dead.",
-            "resource",
-        )
-        self._objects = self._gauge("cache_objects", "Objects in the operator's store.", "resource")
+        self._gauge(catalog.IN_FLIGHT_LIMIT).set(in_flight_limit)
 
-    def _describe_work(self) -> None:
-        self._passes = self._counter(
-            "reconcile_total",
-            "Passes over a job, by outcome: settled (nothing to do), acted, blocked (a guard said not yet), failed.",
-            "outcome",
-        )
-        self._pass_seconds = self._histogram("reconcile_duration_seconds", "Duration of a pass.", _PASS_SECONDS)
-        self._steps = self._counter(
-            "plan_steps_total", "Steps of plans that were tried, by how they ended.", "step", "outcome"
-        )
-        self._queued = self._gauge(
-            "queue_depth", "Jobs in the work queue: ready to be worked on, waiting for their time, active.", "state"
-        )
-        self._oldest = self._gauge("queue_oldest_seconds", "For how long the oldest ready job has waited for a worker.")
-        self._round_seconds = self._histogram(
-            "scheduling_round_seconds", "Duration of a scheduling round.", _ROUND_SECONDS
-        )
-        self._requests_pending = self._gauge("scheduling_requests", "Jobs that asked for a place in the last round.")
-        self._grants = self._counter("grants_total", "Grants given: a whole gang was found a place.")
+    def _instruments(self) -> None:
+        self._leader = self._gauge(catalog.LEADER)
+        self._lease_age = self._gauge(catalog.LEASE_AGE)
+        self._lease_age.set(float("nan"))
+        self._plans = self._counter(catalog.RECONCILES)
+        self._visit_seconds = self._histogram(catalog.RECONCILE_SECONDS)
+        self._plan_seconds = self._histogram(catalog.PLAN_SECONDS)
+        self._steps = self._counter(catalog.STEPS)
+        self._status_writes = self._counter(catalog.STATUS_WRITES)
+        self._queued = self._gauge(catalog.QUEUE_DEPTH)
+        self._oldest = self._gauge(catalog.QUEUE_OLDEST)
+        self._longest_active = self._gauge(catalog.LONGEST_ACTIVE)
+        self._loop_lag = self._histogram(catalog.LOOP_LAG)
+        self._created = self._counter(catalog.PODS_CREATED)
+        self._deleted = self._counter(catalog.PODS_DELETED)
+        self._round_seconds = self._histogram(catalog.ROUND_SECONDS)
+        self._round_requests = self._gauge(catalog.ROUND_REQUESTS)
+        self._grants = self._counter(catalog.GRANTS)
+        self._scrapes = self._counter(catalog.SCRAPES)
+        self._scrape_seconds = self._histogram(catalog.SCRAPE_SECONDS)
+        self._requests = self._counter(catalog.REQUESTS)
+        self._request_seconds = self._histogram(catalog.REQUEST_SECONDS)
+        self._in_flight = self._gauge(catalog.IN_FLIGHT)
+        self._retry_after = self._counter(catalog.RETRY_AFTER)
+        self._silence = self._gauge(catalog.WATCH_SILENCE)
+        self._healthy = self._gauge(catalog.WATCH_HEALTHY)
+        self._unreadable = self._counter(catalog.UNREADABLE)
+        self._objects = self._gauge(catalog.CACHE_OBJECTS)
 
-    def _describe_jobs(self) -> None:
-        self._phases = self._gauge("jobs", "TrainingJobs, by phase.", "phase")
-        self._waiting = self._gauge("jobs_waiting", "Jobs without a place after the last round, by reason.", "reason")
-        self._finished = self._counter("jobs_finished_total", "Jobs that reached a terminal phase.", "phase")
-        self._opened = self._counter("attempts_opened_total", "Attempts opened: a job's whole gang was started.")
-        self._closed = self._counter(
-            "attempts_closed_total", "Attempts closed before the job's end, by cause. Restarts are among them.", "cause"
+    def _fleet_instruments(self) -> None:
+        self._queue_wait = self._histogram(catalog.QUEUE_WAIT)
+        self._opened = self._counter(catalog.OPENED)
+        self._closed = self._counter(catalog.CLOSED)
+        self._node_failures = self._counter(catalog.NODE_FAILURES)
+        self._finished = self._counter(catalog.FINISHED)
+        self._run_seconds = self._histogram(catalog.RUN_SECONDS)
+        self._start_steps = self._histogram(catalog.START_STEPS)
+        self._start_seconds = self._histogram(catalog.START_SECONDS)
+        self._recovery_steps = self._histogram(catalog.RECOVERY_STEPS)
+        self._recovery_seconds = self._histogram(catalog.RECOVERY_SECONDS)
+
+    def _told(self) -> Told:
+        return Told(
+            start_step=lambda step, seconds: self._start_steps.labels(step).observe(seconds),
+            start=lambda start, seconds: self._start_seconds.labels(start).observe(seconds),
+            recovery_step=lambda step, seconds: self._recovery_steps.labels(step).observe(seconds),
+            recovery=lambda cause, seconds: self._recovery_seconds.labels(cause).observe(seconds),
+            waited=lambda start, outcome, seconds: self._queue_wait.labels(start, outcome).observe(seconds),
         )
-        self._created = self._counter("pods_created_total", "Pods created.")
-        self._deleted = self._counter("pods_deleted_total", "Pods deleted by the operator.")
 
     # The API client's observer
 
@@ -110,76 +114,140 @@ class Metrics:
         if verb != "watch":
             self._request_seconds.labels(verb, resource).observe(seconds)
 
-    # The engine's telemetry port
+    def told_to_wait(self, seconds: float) -> None:
+        """An answer's `Retry-After`."""
+        self._retry_after.inc(seconds)
+
+    # The engine's telemetry port: work
 
     def planned(self, seconds: float, outcome: str) -> None:
-        """One pass over one job."""
-        self._passes.labels(outcome).inc()
-        self._pass_seconds.observe(seconds)
+        """One plan for one job."""
+        self._plans.labels(outcome).inc()
+        self._plan_seconds.observe(seconds)
+
+    def visited(self, seconds: float) -> None:
+        """One visit to a job, with its requests."""
+        self._visit_seconds.observe(seconds)
 
     def step(self, kind: str, outcome: str) -> None:
         """One step of a plan."""
         self._steps.labels(kind, outcome).inc()
 
-    def queue(self, ready: int, waiting: int, active: int, oldest: float) -> None:
-        """State of the work queue."""
-        for state, count in (("ready", ready), ("waiting", waiting), ("active", active)):
-            self._queued.labels(state).set(count)
-        self._oldest.set(oldest)
-
-    def scheduled(self, seconds: float, requests: int, grants: int, refusals: Mapping[str, int]) -> None:
-        """One round of the scheduler."""
-        self._round_seconds.observe(seconds)
-        self._requests_pending.set(requests)
-        self._grants.inc(grants)
-        _replace(self._waiting, refusals)
-
-    def opened(self) -> None:
-        """An attempt was opened."""
-        self._opened.inc()
-
-    def closed(self, cause: str) -> None:
-        """An attempt was closed."""
-        self._closed.labels(cause).inc()
-
-    def finished(self, phase: str) -> None:
-        """A job reached a terminal phase."""
-        self._finished.labels(phase).inc()
-
-    def objects(self, counts: Mapping[str, int]) -> None:
-        """How many objects of each resource the store holds."""
-        _replace(self._objects, counts)
-
-    def jobs(self, phases: Mapping[str, int]) -> None:
-        """How many jobs are in each phase; phases without any are reported as 0."""
-        _replace(self._phases, {**{phase.value: 0 for phase in Phase}, **phases})
-
-    def leading(self, leader: bool) -> None:
-        """Whether this process leads."""
-        self._leader.set(1 if leader else 0)
+    def status_write(self, outcome: str) -> None:
+        """One write of a status."""
+        self._status_writes.labels(outcome).inc()
 
     def pods(self, created: int = 0, deleted: int = 0) -> None:
         """Pods whose creation or deletion was answered."""
         self._created.inc(created)
         self._deleted.inc(deleted)
 
-    def watches(self, silent: Mapping[str, float]) -> None:
-        """Seconds since each resource's watch was last heard."""
+    def scheduled(self, seconds: float, requests: int, grants: int, lapsed: int) -> None:
+        """One round of the scheduler."""
+        if requests:
+            self._round_seconds.observe(seconds)
+        self._round_requests.set(requests)
+        self._grants.labels("given").inc(grants)
+        self._grants.labels("lapsed").inc(lapsed)
+
+    # The engine's telemetry port: jobs
+
+    def saw(self, job: JobView, at: Instant, live: int, unbound: int, unready: int) -> None:
+        """A job was planned as it stands here."""
+        self._timelines.saw(Sight(job, at, live, unbound, unready))
+
+    def granted(self, uid: str, attempt: int, at: Instant) -> None:
+        """A place was found."""
+        self._timelines.granted(uid, attempt, at)
+
+    def committed(self, job: JobView, after: JobStatus, at: Instant) -> None:
+        """A status was written; `job` is as it was before."""
+        before = job.status
+        namespace = self._namespace(job.namespace)
+        if after.open and not before.open:
+            self._opened.labels(namespace, start_of(after)).inc()
+        for episode in newly_settled(before, after):
+            self._closed.labels(namespace, episode.cause.value, episode.reason.value).inc()
+            if episode.node:
+                self._node_failures.labels(self._node(episode.node), episode.cause.value).inc()
+        if after.terminal and not before.terminal:
+            reason = after.finishing.reason.value if after.finishing is not None else ""
+            self._finished.labels(namespace, after.phase.value, reason).inc()
+            if after.started_at is not None:
+                self._run_seconds.labels(after.phase.value).observe(max(0.0, at - after.started_at))
+
+    # The engine's telemetry port: how things stand
+
+    def leading(self, leader: bool) -> None:
+        """Whether this process leads. What was noted of jobs under an earlier lead may be out of date."""
+        self._leader.set(1 if leader else 0)
+        self._timelines.clear()
+        if not leader:
+            self._round_requests.set(0)
+
+    def lease(self, age: float | None) -> None:
+        """Seconds since the Lease was renewed, or seen to change; None where it was never seen."""
+        self._lease_age.set(float("nan") if age is None else age)
+
+    def queue(self, ready: int, waiting: int, active: int, oldest: float, longest: float) -> None:
+        """State of the work queue."""
+        for state, count in (("ready", ready), ("waiting", waiting), ("active", active)):
+            self._queued.labels(state).set(count)
+        self._oldest.set(oldest)
+        self._longest_active.set(longest)
+
+    def in_flight(self, sent: int, queued: int) -> None:
+        """Requests to the API server that are under way, and that wait for their turn."""
+        self._in_flight.labels("sent").set(sent)
+        self._in_flight.labels("queued").set(queued)
+
+    def watches(self, silent: Mapping[str, float], healthy: Mapping[str, bool]) -> None:
+        """Seconds since each resource's watch was last heard, and whether it can be trusted."""
         _replace(self._silence, silent)
+        _replace(self._healthy, healthy)
 
-    # How metrics come to be
+    def unreadable(self, resource: str, more: int) -> None:
+        """So many more objects could not be read."""
+        self._unreadable.labels(resource).inc(more)
 
-    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        self.described.append(Described(PREFIX + name, "counter", labels, meaning))
-        return Counter(PREFIX + name, meaning, labels, registry=self.registry)
+    def objects(self, counts: Mapping[str, int]) -> None:
+        """How many objects of each resource the store holds."""
+        _replace(self._objects, counts)
 
-    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
-        self.described.append(Described(PREFIX + name, "gauge", labels, meaning))
-        return Gauge(PREFIX + name, meaning, labels, registry=self.registry)
+    def jobs(self, uids: Iterable[str], at: Instant) -> None:
+        """The jobs that are there; what was noted of others is over."""
+        self._timelines.keep(uids, at)
 
-    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        self.described.append(Described(PREFIX + name, "histogram", labels, meaning))
-        return Histogram(PREFIX + name, meaning, labels, registry=self.registry, buckets=buckets)
+    def lag(self, seconds: float) -> None:
+        """How late a timer was."""
+        self._loop_lag.observe(seconds)
+
+    # The endpoint
+
+    def scraped(self, code: int, seconds: float | None = None) -> None:
+        """One answer of the endpoint."""
+        self._scrapes.labels(str(code)).inc()
+        if seconds is not None:
+            self._scrape_seconds.observe(seconds)
+
+    # How instruments come to be
+
+    def _counter(self, metric: Metric) -> Counter:
+        return Counter(metric.full_name, metric.meaning, metric.labels, registry=self.registry)
+
+    def _gauge(self, metric: Metric) -> Gauge:
+        return Gauge(metric.full_name, metric.meaning, metric.labels, registry=self.registry)
+
+    def _histogram(self, metric: Metric) -> Histogram:
+        return Histogram(
+            metric.full_name, metric.meaning, metric.labels, registry=self.registry, buckets=metric.buckets
+        )
+
+
+def newly_settled(before: JobStatus, after: JobStatus) -> list[Episode]:
+    """The closes whose cause became certain with this write."""
+    known = {episode.attempt for episode in before.episodes if episode.settled}
+    return [episode for episode in after.episodes if episode.settled and episode.attempt not in known]
 
 
 def _replace(gauge: Gauge, values: Mapping[str, float]) -> None:

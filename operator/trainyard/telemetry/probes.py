@@ -1,4 +1,4 @@
-"""`/metrics`, `/healthz`, `/readyz` over HTTP. The probes tell what the process says of itself, with the reason.
+"""`/healthz` and `/readyz` over plain HTTP, for the kubelet alone. They tell what the process says of itself, and why.
 
 It answers; what readiness means is for those who are asked.
 """
@@ -10,8 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 Verdict = tuple[bool, str]
 """Whether, and why (not)."""
@@ -26,11 +24,8 @@ class Health:
 
 
 @asynccontextmanager
-async def serve_probes(address: str, port: int, registry: CollectorRegistry, health: Health) -> AsyncIterator[int]:
+async def serve_probes(address: str, port: int, health: Health) -> AsyncIterator[int]:
     """Serve while the context is open; yields the port (useful where 0 asked for any). OSError: it cannot be bound."""
-
-    async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     async def healthz(_request: web.Request) -> web.Response:
         return _answer(health.alive())
@@ -39,8 +34,7 @@ async def serve_probes(address: str, port: int, registry: CollectorRegistry, hea
         return _answer(health.ready())
 
     app = web.Application()
-    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
-    # Open scrapes must not hold up the end of the process.
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:

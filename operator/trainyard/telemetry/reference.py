@@ -1,28 +1,47 @@
-"""The reference page of the metrics, rendered from the metrics themselves."""
+"""The reference page of the metrics, rendered from their catalog."""
 
 from __future__ import annotations
 
-from trainyard.telemetry.metrics import Described, Metrics
+from trainyard.telemetry.catalog import CATALOG, Group, Kind, Metric
 
 _INTRODUCTION = """\
 # Metrics of the operator
 
-<!-- Generated from the metrics' definitions; run `hack/generate` after changing them. -->
+<!-- Generated from the metrics' catalog; run `hack/generate` after changing it. -->
 
-Served on `/metrics` in Prometheus' text format, beside the usual `process_*` series (processor time, resident memory,
-open files). Labels are bounded: no series bears the name of a job or a pod. A histogram has `_bucket`, `_sum` and
-`_count`.
+Served on `/metrics` of `--metrics-port`, in Prometheus' text format or as OpenMetrics, compressed for readers that
+accept gzip, beside the usual `process_*` series (processor time, resident memory, open files). Seconds, bytes and
+plain counts are the only units. A histogram has `_bucket`, `_sum` and `_count`.
 
-| metric | type | labels | meaning |
-|---|---|---|---|
+**Leader only** (marked L): gauges and the series of single jobs are exported by the leader alone, and counters and
+histograms move on the leader alone, so a plain `sum` over the replicas is right. After a fail-over a gauge goes on
+where it was; histograms of steps leave out a step whose beginning the new leader has not seen.
+
+**Labels.** `namespace`, `job_name` and `pod` are the training job's, never the operator's: scrape with
+`honorLabels: true`. A series of a single job ends with the job. The column "at most" bounds the number of series;
+where a process counts by namespace or node, what comes beyond the bound is counted as `(other)`.
 """
 
 
 def render_metrics_reference() -> str:
     """The page, in Markdown."""
-    return _INTRODUCTION + "".join(map(_row, Metrics().described))
+    parts = [_INTRODUCTION]
+    for group in Group:
+        parts.append(
+            f"\n## {group.value}\n\n| metric | type | unit | labels | meaning | at most |\n|---|---|---|---|---|---|\n"
+        )
+        parts += [_row(metric) for metric in CATALOG if metric.group is group]
+    return "".join(parts)
 
 
-def _row(metric: Described) -> str:
+def unit_of(metric: Metric) -> str:
+    """As the name says it."""
+    name = metric.name.removesuffix("_total")
+    return next((unit for unit in ("seconds", "bytes", "ratio") if name.endswith(f"_{unit}")), "")
+
+
+def _row(metric: Metric) -> str:
     labels = ", ".join(f"`{label}`" for label in metric.labels)
-    return f"| `{metric.name}` | {metric.kind} | {labels} | {metric.meaning} |\n"
+    kind = f"{metric.kind.value}{' L' if metric.leader else ''}"
+    bound = metric.bound if metric.kind is not Kind.HISTOGRAM else f"{metric.bound} × {len(metric.buckets) + 3}"
+    return f"| `{metric.full_name}` | {kind} | {unit_of(metric)} | {labels} | {metric.meaning} | {bound} |\n"

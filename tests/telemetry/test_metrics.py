@@ -1,0 +1,152 @@
+"""Do the metrics count what the engine tells, after the commit, and forget what is no longer told?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from builders.job import NOW, make_job
+from trainyard.api.reasons import Cause, Phase, Reason
+from trainyard.engine.telemetry_port import NullTelemetry, Telemetry
+from trainyard.model.status import AttemptRecordRef, Episode, Finishing, JobStatus
+from trainyard.telemetry.metrics import NODES, Bounded, Metrics, newly_settled
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics("b1", in_flight_limit=64)
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(f"trainyard_{name}", labels)
+
+
+def test_it_fits_the_engines_port() -> None:
+    port: Telemetry = Metrics()
+    told = [name for name in vars(NullTelemetry) if not name.startswith("_")]
+    assert told
+    assert all(callable(getattr(port, name)) for name in told)
+
+
+def test_work_is_counted(metrics: Metrics) -> None:
+    metrics.planned(0.002, "acted")
+    metrics.planned(0.001, "settled")
+    metrics.visited(1.5)
+    metrics.step("CreatePods", "done")
+    metrics.status_write("conflict")
+    metrics.pods(created=8, deleted=3)
+    metrics.scheduled(0.01, requests=3, grants=2, lapsed=1)
+    metrics.scheduled(0.0, requests=0, grants=0, lapsed=0)
+    assert value(metrics, "reconcile_total", outcome="acted") == 1
+    assert value(metrics, "plan_duration_seconds_count") == 2
+    assert value(metrics, "reconcile_duration_seconds_sum") == 1.5
+    assert value(metrics, "plan_steps_total", step="CreatePods", outcome="done") == 1
+    assert value(metrics, "status_writes_total", outcome="conflict") == 1
+    assert (value(metrics, "pods_created_total"), value(metrics, "pods_deleted_total")) == (8, 3)
+    assert (value(metrics, "grants_total", outcome="given"), value(metrics, "grants_total", outcome="lapsed")) == (2, 1)
+    assert value(metrics, "scheduling_round_duration_seconds_count") == 1, "a round without requests is none"
+    assert value(metrics, "scheduling_requests") == 0
+
+
+def test_requests_are_counted_and_watches_not_timed(metrics: Metrics) -> None:
+    metrics.request("create", "pods", "200", 0.01)
+    metrics.request("watch", "pods", "200", 300.0)
+    metrics.told_to_wait(2.0)
+    metrics.told_to_wait(1.0)
+    metrics.in_flight(3, 5)
+    assert value(metrics, "api_requests_total", verb="create", resource="pods", code="200") == 1
+    assert value(metrics, "api_request_duration_seconds_count", verb="create", resource="pods") == 1
+    assert value(metrics, "api_requests_total", verb="watch", resource="pods", code="200") == 1
+    assert value(metrics, "api_request_duration_seconds_count", verb="watch", resource="pods") is None
+    assert value(metrics, "api_retry_after_seconds_total") == 3
+    assert value(metrics, "api_requests_in_flight", state="queued") == 5
+    assert value(metrics, "api_requests_in_flight_limit") == 64
+
+
+def test_gauges_forget_what_is_no_longer_told(metrics: Metrics) -> None:
+    metrics.watches({"pods": 1.5, "nodes": 2.0}, {"pods": True, "nodes": False})
+    metrics.watches({"pods": 0.5}, {"pods": False})
+    assert value(metrics, "watch_silence_seconds", resource="pods") == 0.5
+    assert value(metrics, "watch_silence_seconds", resource="nodes") is None
+    assert value(metrics, "watch_healthy", resource="pods") == 0
+    metrics.objects({"pods": 5})
+    metrics.queue(1, 2, 3, 0.5, 7.0)
+    assert value(metrics, "cache_objects", resource="pods") == 5
+    assert value(metrics, "reconcile_queue_depth", state="waiting") == 2
+    assert value(metrics, "reconcile_queue_oldest_seconds") == 0.5
+    assert value(metrics, "reconcile_longest_active_seconds") == 7
+
+
+def test_leadership_is_told(metrics: Metrics) -> None:
+    assert value(metrics, "leader") == 0
+    metrics.leading(True)
+    metrics.lease(1.5)
+    assert (value(metrics, "leader"), value(metrics, "lease_age_seconds")) == (1, 1.5)
+    metrics.scheduled(0.1, 4, 0, 0)
+    metrics.leading(False)
+    metrics.lease(None)
+    assert (value(metrics, "leader"), value(metrics, "scheduling_requests")) == (0, 0)
+    age = value(metrics, "lease_age_seconds")
+    assert age != age, "not a number: the Lease was never seen"
+
+
+OPEN = JobStatus(attempt=0, attempt_record=AttemptRecordRef("gpt-a0", "u", 0), started_at=NOW - 100)
+FAILED = Episode(0, NOW, Cause.APPLICATION_FAILURE, Reason.APPLICATION_FAILURE, rank=1, node="n1", settled=False)
+
+
+def test_an_attempt_counts_when_it_opens_and_when_its_cause_is_settled(metrics: Metrics) -> None:
+    job = make_job().workers(2).view
+    metrics.committed(job, OPEN, NOW)
+    closed = replace(OPEN, attempt=1, episodes=(FAILED,))
+    metrics.committed(replace(job, status=OPEN), closed, NOW)
+    assert value(metrics, "attempts_opened_total", namespace="research", start="first") == 1
+    labels = {"namespace": "research", "cause": "ApplicationFailure", "reason": "ApplicationFailure"}
+    assert value(metrics, "attempts_closed_total", **labels) is None, "the cause may still turn out to be another"
+    reopened = replace(closed, attempt_record=AttemptRecordRef("gpt-a1", "v", 1))
+    metrics.committed(replace(job, status=closed), reopened, NOW)
+    settled = replace(reopened, episodes=(replace(FAILED, settled=True),))
+    metrics.committed(replace(job, status=reopened), settled, NOW)
+    metrics.committed(replace(job, status=settled), settled, NOW)
+    assert value(metrics, "attempts_opened_total", namespace="research", start="restart") == 1
+    assert value(metrics, "attempts_closed_total", **labels) == 1
+    assert value(metrics, "node_failures_total", node="n1", cause="ApplicationFailure") == 1
+
+
+def test_a_finished_job_counts_once_with_its_run(metrics: Metrics) -> None:
+    job = replace(make_job().workers(2).view, status=OPEN)
+    finishing = Finishing(Phase.FAILED, Reason.MAX_RESTARTS_EXCEEDED)
+    over = replace(OPEN, phase=Phase.FAILED, finishing=finishing)
+    metrics.committed(job, over, NOW)
+    metrics.committed(replace(job, status=over), over, NOW)
+    labels = {"namespace": "research", "phase": "Failed", "reason": "MaxRestartsExceeded"}
+    assert value(metrics, "jobs_finished_total", **labels) == 1
+    assert value(metrics, "job_run_seconds_sum", phase="Failed") == 100
+
+
+def test_only_what_became_certain_is_newly_settled() -> None:
+    old = Episode(0, NOW, Cause.DISRUPTION, Reason.EVICTED)
+    before = JobStatus(attempt=2, episodes=(old, replace(FAILED, attempt=1)))
+    after = replace(before, episodes=(old, replace(FAILED, attempt=1, settled=True), replace(FAILED, attempt=2)))
+    assert [episode.attempt for episode in newly_settled(before, after)] == [1]
+
+
+def test_values_beyond_the_bound_become_one() -> None:
+    bounded = Bounded(2)
+    assert [bounded(v) for v in ("a", "b", "c", "a", "d")] == ["a", "b", "(other)", "a", "(other)"]
+
+
+def test_the_series_of_nodes_are_bounded(metrics: Metrics) -> None:
+    job = make_job().workers(1).view
+    for number in range(NODES + 50):
+        episode = Episode(0, NOW, Cause.DISRUPTION, Reason.EVICTED, node=f"n{number}")
+        metrics.committed(job, JobStatus(attempt=1, episodes=(episode,)), NOW)
+    (family,) = [f for f in metrics.registry.collect() if f.name == "trainyard_node_failures"]
+    assert len(family.samples) == NODES + 1
+    assert value(metrics, "node_failures_total", node="(other)", cause="Disruption") == 50
+
+
+def test_two_registries_do_not_meet() -> None:
+    first, second = Metrics(), Metrics()
+    first.pods(1, 0)
+    assert value(second, "pods_created_total") == 0
