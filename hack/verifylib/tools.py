@@ -36,7 +36,7 @@ def imports(tree: Tree) -> list[str]:
 
 def generated(tree: Tree) -> list[str]:
     found = []
-    for script in ("hack/generate", "hack/manifests"):
+    for script in ("hack/generate", "hack/manifests", "hack/dashboards"):
         found += _run(tree, str(tree.root / script), "--check")
     return found
 

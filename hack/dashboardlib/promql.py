@@ -1,0 +1,49 @@
+"""Shapes of expressions that occur again and again. All give PromQL text; none looks at data."""
+
+from __future__ import annotations
+
+WINDOW = "$__rate_interval"
+
+GPU_BY_RANK = """(
+  label_replace(
+    label_replace({metric}{{exported_pod!=""}}, "pod", "$1", "exported_pod", "(.+)"),
+    "namespace", "$1", "exported_namespace", "(.+)")
+  or
+  {metric}{{exported_pod=""}}
+)
+* on (namespace, pod) group_left (job_name, role, index, rank) trainyard_job_pod_info{where}"""
+
+
+def rate(metric: str, by: str, where: str = "") -> str:
+    """How often a second, by these labels."""
+    return f"sum by ({by}) (rate({metric}{_braces(where)}[{WINDOW}]))"
+
+
+def quantile(q: float, metric: str, by: str = "", where: str = "", window: str = WINDOW) -> str:
+    """A quantile of a histogram."""
+    labels = f"{by}, le" if by else "le"
+    return f"histogram_quantile({q}, sum by ({labels}) (rate({metric}_bucket{_braces(where)}[{window}])))"
+
+
+def mean(metric: str, by: str, where: str = "", window: str = WINDOW) -> str:
+    """The mean of a histogram, by these labels."""
+    inner = f"{_braces(where)}[{window}]"
+    return f"sum by ({by}) (rate({metric}_sum{inner})) / sum by ({by}) (rate({metric}_count{inner}))"
+
+
+def counted(metric: str, by: str, where: str = "", window: str = "$__range") -> str:
+    """How often within a window. A series is born with its first event, which increase() cannot see: newborns count."""
+    series = f"{metric}{_braces(where)}"
+    return (
+        f"(sum by ({by}) (increase({series}[{window}]))"
+        f" + (count by ({by}) ({series} unless {series} offset {window}) or 0 * sum by ({by}) ({series}))) > 0"
+    )
+
+
+def gpu(metric: str, where: str = "") -> str:
+    """A series of dcgm-exporter with the job and rank whose pod uses the GPU, whichever way the exporter is scraped."""
+    return GPU_BY_RANK.format(metric=metric, where=_braces(where))
+
+
+def _braces(where: str) -> str:
+    return f"{{{where}}}" if where else ""
