@@ -16,13 +16,14 @@ from typing import Any
 from benchlib.eyes import BenchFailed, Eyes
 from benchlib.gang import gang_round
 from benchlib.planner import planner_run
-from benchlib.report import GANG, SCALE, Line, medians, missed, planner_table, table
+from benchlib.report import GANG, SCALE, SCRAPE, Line, medians, missed, planner_table, table
 from benchlib.rig import NAMESPACE, Rig
 from benchlib.scale import scale_run, small_run
+from benchlib.scrape import SIZE, scrape_run
 from trainyard.kube.client import Client
 from trainyard.kube.credentials import from_kubeconfig
 
-PARTS = ("planner", "gang", "scale")
+PARTS = ("planner", "scrape", "gang", "scale")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -68,6 +69,12 @@ def _measure(arguments: argparse.Namespace, wanted: Sequence[str]) -> tuple[dict
         result["planner"] = cases = planner_run(max(3, arguments.rounds))
         text += planner_table(cases)
         over += [name for name, told in cases.items() if told["median_ms"] > told["budget_ms"]]
+    if "scrape" in wanted:
+        _say("scraping the metrics")
+        figures = scrape_run()
+        result["scrape"] = _rounded(figures)
+        text += table(f"Metrics of {SIZE.jobs} jobs and {SIZE.jobs * SIZE.pods_each} pods", SCRAPE, [figures])
+        over += missed(SCRAPE, figures)
     if "gang" in wanted or "scale" in wanted:
         for key, (title, lines, rounds) in _on_a_cluster(arguments, wanted, pods).items():
             middle = medians(rounds)

@@ -68,6 +68,19 @@ GANG = (
     Line("delete_cpu_s", "deletion: operator CPU, calls included"),
 )
 
+SCRAPE = (
+    Line("scrape_series", "series", ""),
+    Line("scrape_bytes", "size", "B", most=10_000_000),
+    Line("scrape_gzip_bytes", "size, compressed", "B"),
+    Line("scrape_ms", "a scrape, as its reader sees it", "ms", most=300),
+    Line("scrape_gzip_ms", "a scrape, compressed", "ms", most=300),
+    Line("scrape_worst_ms", "the slowest of all", "ms"),
+    Line("scrape_freeze_ms", "the event loop held to freeze the store", "ms"),
+    Line("plan_alone_p99_ms", "p99 of a plan's delay, its own time included, nobody scraping", "ms"),
+    Line("plan_scraped_p99_ms", "… scraped without a pause", "ms", most=20),
+    Line("plan_scraped_worst_ms", "… the worst", "ms"),
+)
+
 SCALE = (
     Line("small_touch_cpu_ms", "one gang: operator CPU a pod event that means nothing", "ms", most=0.15),
     Line("small_flip_cpu_ms", "one gang: … that moves a count, passes and writes included", "ms", most=0.15),

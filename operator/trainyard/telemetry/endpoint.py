@@ -24,7 +24,7 @@ from trainyard.telemetry.fleet import Fleet
 from trainyard.telemetry.fleet_text import FleetText
 from trainyard.telemetry.metrics import Metrics
 
-SLICE_SECONDS = 0.002
+SLICE_SECONDS = 0.001
 """For which the event loop is held at a time."""
 FRESH_SECONDS = 1.0
 _GZIP = 16 + zlib.MAX_WBITS
