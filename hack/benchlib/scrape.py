@@ -24,7 +24,7 @@ from trainyard.kube.clock import steady
 from trainyard.launch import LaunchSettings
 from trainyard.model.plan import PlanningPolicy
 from trainyard.planning import plan
-from trainyard.telemetry.endpoint import Endpoint, Place, Subject, serve_metrics
+from trainyard.telemetry.endpoint import Endpoint, Subject, serve_metrics
 from trainyard.telemetry.fleet import Fleet
 from trainyard.telemetry.fleet_text import FleetText, Limits
 from trainyard.telemetry.metrics import Metrics
@@ -58,7 +58,7 @@ async def _run() -> dict[str, float]:
     metrics, text = Metrics(), FleetText(Limits(jobs=SIZE.jobs))
     subject = Subject(fleet=lambda: freeze(store, NOW, ()))
     endpoint = Endpoint(metrics, text, subject, fresh_seconds=0)
-    async with serve_metrics(Place("127.0.0.1", 0), endpoint) as port:
+    async with serve_metrics("127.0.0.1", 0, endpoint) as port:
         url = f"http://127.0.0.1:{port}/metrics"
         alone = await _plan_until(store, asyncio.sleep(SCRAPES * EVERY * 10))
         plain_lags, plain = await _scraped(store, url, "plain")

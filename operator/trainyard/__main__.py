@@ -76,19 +76,22 @@ async def _serve_metrics(
     """By a client of its own where readers are judged: a scrape must not wait behind a thousand creates either."""
     from trainyard.kube.client import Client
     from trainyard.telemetry.access import Access
-    from trainyard.telemetry.certificates import TlsFiles
-    from trainyard.telemetry.endpoint import Endpoint, Place, serve_metrics
+    from trainyard.telemetry.certificates import ServedCertificate, TlsFiles
+    from trainyard.telemetry.endpoint import Endpoint, serve_metrics
     from trainyard.telemetry.fleet_text import FleetText, Limits
 
     access = None
     if settings.metrics_auth is MetricsAuth.KUBERNETES:
         access = Access(await stack.enter_async_context(Client(source, limit=4, timeout=5.0, observer=metrics)))
-    tls = None
+    certificate = None
     if settings.metrics_tls_cert:
-        tls = TlsFiles(settings.metrics_tls_cert, settings.metrics_tls_key, settings.metrics_client_ca)
+        files = TlsFiles(settings.metrics_tls_cert, settings.metrics_tls_key, settings.metrics_client_ca)
+        certificate = ServedCertificate(files)
     text = FleetText(Limits(settings.metrics_jobs, settings.metrics_pods))
-    place = Place(settings.metrics_address, settings.metrics_port, tls)
-    await stack.enter_async_context(serve_metrics(place, Endpoint(metrics, text, subject, access)))
+    endpoint = Endpoint(metrics, text, subject, access)
+    await stack.enter_async_context(
+        serve_metrics(settings.metrics_address, settings.metrics_port, endpoint, certificate)
+    )
 
 
 if __name__ == "__main__":

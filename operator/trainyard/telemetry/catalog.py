@@ -332,7 +332,8 @@ RECOVERY_STEPS = _fleet(
 RECOVERY_SECONDS = _fleet(
     Kind.HISTOGRAM,
     "job_recovery_seconds",
-    "From the close of an attempt to all trainers of the next started, by the cause told at the close.",
+    "From the close of an attempt to all trainers started again, through starts that came to nothing, by the cause "
+    "told at the close.",
     "cause",
     bound="3",
     buckets=_STEP,

@@ -18,7 +18,7 @@ from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from trainyard.kube.clock import steady
 from trainyard.telemetry.access import Access
-from trainyard.telemetry.certificates import ServedCertificate, TlsFiles
+from trainyard.telemetry.certificates import ServedCertificate
 from trainyard.telemetry.exposition import end, without_end
 from trainyard.telemetry.fleet import Fleet
 from trainyard.telemetry.fleet_text import FleetText
@@ -38,15 +38,6 @@ class Subject:
     """Bring the gauges up to date."""
     fleet: Callable[[], Fleet | None] = field(default=lambda: None)
     """None where another process leads."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where, and how protected, the metrics are served."""
-
-    address: str = ""
-    port: int = 0
-    tls: TlsFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +125,10 @@ async def _assemble(pieces: Iterator[bytes], *, compress: bool) -> bytes:
 
 
 @asynccontextmanager
-async def serve_metrics(place: Place, endpoint: Endpoint) -> AsyncIterator[int]:
-    """Serve while the context is open; yields the port. OSError: it cannot be bound, or the files cannot be used."""
-    certificate = ServedCertificate(place.tls) if place.tls is not None else None
+async def serve_metrics(
+    address: str, port: int, endpoint: Endpoint, certificate: ServedCertificate | None = None
+) -> AsyncIterator[int]:
+    """Serve while the context is open, by HTTPS where there is a certificate; yields the port. OSError: it is taken."""
     app = web.Application()
     app.add_routes([web.get("/metrics", endpoint.handle)])
     # Open scrapes must not hold up the end of the process.
@@ -145,7 +137,7 @@ async def serve_metrics(place: Place, endpoint: Endpoint) -> AsyncIterator[int]:
     following = asyncio.create_task(certificate.follow(), name="certificate") if certificate is not None else None
     try:
         context = certificate.context if certificate is not None else None
-        await web.TCPSite(runner, place.address or None, place.port, ssl_context=context).start()
+        await web.TCPSite(runner, address or None, port, ssl_context=context).start()
         yield runner.addresses[0][1]
     finally:
         if following is not None:

@@ -81,6 +81,8 @@ class _Course:
     """Of the close before, if this is a recovery."""
     marks: dict[Mark, Instant | None] = field(default_factory=dict)
     """None: it was so when this leader first looked."""
+    lost: tuple[Cause, Instant] | None = None
+    """Why and when the job ran last: through starts that came to nothing, the close that began this recovery."""
     wait: Wait | None = None
     ending_seen: bool = False
     """The job has said that it waits for pods of the attempt before."""
@@ -119,11 +121,11 @@ class Timelines:
             return
         course = self._courses.get(job.uid)
         if course is None or course.attempt != status.attempt:
-            known_before = course is not None
-            if course is not None:
-                self._withdrawn(course, sight.at)
-            course = self._courses[job.uid] = _begin(status)
-            if not known_before:
+            before = course
+            if before is not None:
+                self._withdrawn(before, sight.at)
+            course = self._courses[job.uid] = _begin(status, before)
+            if before is None:
                 course.marks.update({mark: None for mark in _reached(course, sight) if mark is not Mark.CLOSED})
         for mark in _reached(course, sight):
             if mark not in course.marks:
@@ -152,20 +154,24 @@ class Timelines:
         if course.cause is not None:
             _tell(_RECOVERY_STEPS, course.marks, mark, self._told.recovery_step)
         if mark is Mark.STARTED:
-            granted, closed = course.marks.get(Mark.GRANTED), course.marks.get(Mark.CLOSED)
+            granted = course.marks.get(Mark.GRANTED)
             if granted is not None:
                 self._told.start(course.start, max(0.0, at - granted))
-            if closed is not None and course.cause is not None:
-                self._told.recovery(course.cause.value, max(0.0, at - closed))
+            if course.lost is not None:
+                cause, closed = course.lost
+                self._told.recovery(cause.value, max(0.0, at - closed))
 
 
-def _begin(status: JobStatus) -> _Course:
+def _begin(status: JobStatus, before: _Course | None) -> _Course:
     last = last_close(status)
-    course = _Course(
-        status.attempt, start_of(status), last.cause if last is not None and last.cause in RESTART_CAUSES else None
-    )
-    if last is not None:
-        course.marks[Mark.CLOSED] = last.at
+    course = _Course(status.attempt, start_of(status), None)
+    if last is None:
+        return course
+    course.marks[Mark.CLOSED] = last.at
+    if last.cause in RESTART_CAUSES:
+        course.cause = last.cause
+        never_ran = before is not None and before.lost is not None and Mark.STARTED not in before.marks
+        course.lost = before.lost if before is not None and never_ran else (last.cause, last.at)
     return course
 
 

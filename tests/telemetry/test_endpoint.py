@@ -1,0 +1,217 @@
+"""Is what a reader gets in the format, the encoding and the freshness it asked for, over TLS where that is wanted?"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from builders.fleet import Crowd, crowd
+from builders.job import NOW
+from telemetry.authority import Authority, copy, remove
+from telemetry.series import Scrape, families_of
+from trainyard.engine.fleet import freeze
+from trainyard.engine.store import Store
+from trainyard.kube.clock import steady
+from trainyard.telemetry.certificates import ServedCertificate, TlsFiles
+from trainyard.telemetry.endpoint import Endpoint, Subject, serve_metrics
+from trainyard.telemetry.fleet import Fleet
+from trainyard.telemetry.fleet_text import FleetText, Limits
+from trainyard.telemetry.metrics import Metrics
+
+
+class World:
+    """An endpoint over a store; `leads` and `reports` say what the engine would."""
+
+    def __init__(self) -> None:
+        self.store: Store = crowd(Crowd(jobs=20, pods_each=2, nodes=10, namespaces=2))
+        self.leads = True
+        self.reports = 0
+        self.metrics = Metrics()
+        self.subject = Subject(report=self._report, fleet=self._fleet)
+
+    def _report(self) -> None:
+        self.reports += 1
+
+    def _fleet(self) -> Fleet | None:
+        return freeze(self.store, NOW, ()) if self.leads else None
+
+    def endpoint(self, fresh_seconds: float = 0.0) -> Endpoint:
+        return Endpoint(self.metrics, FleetText(Limits()), self.subject, fresh_seconds=fresh_seconds)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def address(world: World) -> AsyncIterator[str]:
+    async with serve_metrics("127.0.0.1", 0, world.endpoint()) as port:
+        yield f"http://127.0.0.1:{port}/metrics"
+
+
+async def fetch(
+    url: str, headers: dict[str, str] | None = None, context: ssl.SSLContext | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    async with (
+        aiohttp.ClientSession(auto_decompress=False) as session,
+        session.get(url, headers={"Accept-Encoding": "identity", **(headers or {})}, ssl=context or True) as answer,
+    ):
+        return answer.status, {str(k): v for k, v in answer.headers.items()}, await answer.read()
+
+
+async def test_plain_text_by_default(address: str) -> None:
+    status, headers, body = await fetch(address)
+    assert status == 200
+    assert headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    got = Scrape(body.decode())
+    assert got.value("build_info") == 1
+    assert len(got.all("job_info")) == 20
+    assert got.names() >= {"process_resident_memory_bytes"}
+
+
+async def test_openmetrics_where_it_is_preferred(address: str) -> None:
+    _, headers, body = await fetch(address, {"Accept": "application/openmetrics-text; version=1.0.0, text/plain;q=0.5"})
+    assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    text = body.decode()
+    assert text.endswith("# EOF\n")
+    assert text.count("# EOF") == 1
+    families = {family.name: family for family in families_of(text, openmetrics=True)}
+    assert len(families["trainyard_job_info"].samples) == 20
+    assert families["trainyard_job_restarts"].samples[0].name == "trainyard_job_restarts_total"
+
+
+async def test_compressed_for_readers_that_accept_it(address: str) -> None:
+    _, headers, body = await fetch(address, {"Accept-Encoding": "gzip"})
+    assert headers["Content-Encoding"] == "gzip"
+    assert len(Scrape(gzip.decompress(body).decode()).all("job_info")) == 20
+
+
+async def test_a_standby_tells_of_itself_and_of_no_job(world: World, address: str) -> None:
+    world.leads = False
+    _, _, body = await fetch(address)
+    text = body.decode()
+    assert "trainyard_leader 0.0" in text
+    assert "trainyard_job_info" not in text
+    assert "trainyard_jobs{" not in text
+    assert "trainyard_nodes{" not in text
+
+
+async def test_each_answer_brings_the_gauges_up_to_date_and_counts_itself(world: World, address: str) -> None:
+    await fetch(address)
+    await fetch(address)
+    assert world.reports == 2
+    assert world.metrics.registry.get_sample_value("trainyard_scrapes_total", {"code": "200"}) == 2
+    assert world.metrics.registry.get_sample_value("trainyard_scrape_duration_seconds_count") == 2
+
+
+async def test_readers_that_come_together_share_an_answer(world: World) -> None:
+    endpoint = world.endpoint(fresh_seconds=60.0)
+    answers = await asyncio.gather(*(endpoint.answer("", compress=False) for _ in range(20)))
+    assert world.reports == 1
+    assert {id(answer) for answer in answers} == {id(answers[0])}
+    packed = await endpoint.answer("", compress=True)
+    assert gzip.decompress(packed.body).startswith(b"# HELP")
+    assert world.reports == 2, "another form is another answer"
+
+
+async def test_the_event_loop_goes_on_while_a_large_answer_is_put_together() -> None:
+    world = World()
+    world.store = crowd(Crowd(jobs=600, pods_each=5, nodes=100))
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    started = steady()
+    await world.endpoint().answer("", compress=True)
+    took = steady() - started
+    task.cancel()
+    assert turns >= took / 0.02, f"{turns} turns in {took:.3f} s"
+
+
+async def test_a_taken_port_is_an_error(world: World, address: str) -> None:
+    port = URL(address).port or 0
+    with pytest.raises(OSError, match="in use"):
+        async with serve_metrics("127.0.0.1", port, world.endpoint()):
+            pass
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+async def test_https_with_a_certificate_that_is_renewed_while_it_serves(world: World, authority: Authority) -> None:
+    files = authority.pair("server")
+    certificate = ServedCertificate(files)
+    async with serve_metrics("127.0.0.1", 0, world.endpoint(), certificate) as port:
+        url = f"https://127.0.0.1:{port}/metrics"
+        assert (await fetch(url, context=authority.trusting()))[0] == 200
+        first = await authority.serial_served(port)
+        authority.pair("server")
+        assert certificate.refresh()
+        assert not certificate.refresh(), "nothing is new"
+        assert await authority.serial_served(port) != first
+        assert (await fetch(url, context=authority.trusting()))[0] == 200
+
+
+async def test_half_of_a_new_pair_changes_nothing(world: World, authority: Authority) -> None:
+    files = authority.pair("server")
+    certificate = ServedCertificate(files)
+    async with serve_metrics("127.0.0.1", 0, world.endpoint(), certificate) as port:
+        first = await authority.serial_served(port)
+        other = authority.pair("other")
+        copy(other.certificate, files.certificate)
+        assert not certificate.refresh()
+        assert await authority.serial_served(port) == first
+        copy(other.key, files.key)
+        assert certificate.refresh()
+        assert await authority.serial_served(port) != first
+        remove(files.key)
+        assert not certificate.refresh(), "between two mounts there may be no file"
+
+
+async def test_renewed_files_are_noticed_by_themselves(world: World, authority: Authority) -> None:
+    certificate = ServedCertificate(authority.pair("server"))
+    async with serve_metrics("127.0.0.1", 0, world.endpoint(), certificate) as port:
+        first = await authority.serial_served(port)
+        task = asyncio.create_task(certificate.follow(every=0.01))
+        authority.pair("server")
+        async with asyncio.timeout(10):
+            while await authority.serial_served(port) == first:  # noqa: ASYNC110 (files change without an event)
+                await asyncio.sleep(0.01)
+        task.cancel()
+
+
+async def test_a_client_needs_a_certificate_where_one_is_asked_for(world: World, authority: Authority) -> None:
+    files = authority.pair("server")
+    mutual = TlsFiles(files.certificate, files.key, authority.certificate)
+    async with serve_metrics("127.0.0.1", 0, world.endpoint(), ServedCertificate(mutual)) as port:
+        url = f"https://127.0.0.1:{port}/metrics"
+        assert (await fetch(url, context=authority.trusting(authority.pair("reader"))))[0] == 200
+        with pytest.raises((aiohttp.ClientError, ssl.SSLError, ConnectionError)):
+            await fetch(url, context=authority.trusting())
+
+
+def test_files_that_cannot_be_used_are_an_error(authority: Authority, tmp_path: Path) -> None:
+    files = authority.pair("server")
+    with pytest.raises(OSError, match="No such file"):
+        ServedCertificate(TlsFiles(str(tmp_path / "none"), files.key))
+    Path(files.certificate).write_text("nonsense")
+    with pytest.raises(OSError, match="PEM"):
+        ServedCertificate(files)
