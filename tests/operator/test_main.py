@@ -72,6 +72,23 @@ async def test_a_taken_port_ends_it_with_2(unreachable: Path) -> None:
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--metrics-tls-cert=/nonexistent/tls.crt", "--metrics-tls-key=/nonexistent/tls.key"), "No such file"),
+        (("--metrics-address=192.0.2.1",), "--metrics-address"),
+    ],
+)
+async def test_metrics_that_cannot_be_served_end_it_with_2(
+    unreachable: Path, port: int, flags: tuple[str, ...], told: str
+) -> None:
+    ended = await end(await start("--kubeconfig", str(unreachable), f"--http-port={port}", *flags))
+    assert ended.code == 2
+    assert "cannot serve metrics" in ended.err
+    assert told in ended.err
+    assert "Traceback" not in ended.err
+
+
 async def test_without_an_api_server_it_waits_says_why_and_still_ends_at_once(
     running: asyncio.subprocess.Process, port: int, metrics: int
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from builders.fleet import Crowd, crowd
 from builders.job import NOW
-from telemetry.series import families_of
+from support.series import families_of
 from trainyard.engine.fleet import freeze
 from trainyard.telemetry.catalog import CATALOG, Kind, Metric
 from trainyard.telemetry.endpoint import Endpoint, Subject

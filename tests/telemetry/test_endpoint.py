@@ -14,8 +14,8 @@ from yarl import URL
 
 from builders.fleet import Crowd, crowd
 from builders.job import NOW
+from support.series import Scrape, families_of
 from telemetry.authority import Authority, copy, remove
-from telemetry.series import Scrape, families_of
 from trainyard.engine.fleet import freeze
 from trainyard.engine.store import Store
 from trainyard.kube.clock import steady

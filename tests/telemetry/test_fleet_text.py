@@ -8,7 +8,7 @@ import pytest
 
 from builders.fleet import GPU, Crowd, crowd, empty_store, gpu_node, put
 from builders.job import NOW, JobBuilder, make_job
-from telemetry.series import Scrape
+from support.series import Scrape
 from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
 from trainyard.engine.fleet import freeze
 from trainyard.engine.store import Store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -13,7 +13,7 @@ Labels = dict[str, str]
 
 def families_of(text: str, *, openmetrics: bool = False) -> list[Metric]:
     """As a strict reader of either format understands it."""
-    parse: Callable[[str], Iterator[Metric]] = parse_openmetrics if openmetrics else parse_text
+    parse: Callable[[str], Iterable[Metric]] = parse_openmetrics if openmetrics else parse_text
     return list(parse(text))
 
 
