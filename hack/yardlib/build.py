@@ -69,10 +69,13 @@ COMPONENTS = (
     Component("kwok", "sigs.k8s.io/kwok", (("kwok", "sigs.k8s.io/kwok/cmd/kwok"),), "2 min, once"),
     Component("coredns", "github.com/coredns/coredns", (("coredns", "."),), "2 min, once"),
     Component("deviceplugin", "k8s.io/kubelet", (("deviceplugin", "."),), "20 s, once"),
+    Component("helm", "helm.sh/helm/v4", (("helm", "helm.sh/helm/v4/cmd/helm"),), "5 min on 2 cores, once"),
+    Component("helm3", "helm.sh/helm/v3", (("helm3", "helm.sh/helm/v3/cmd/helm"),), "5 min on 2 cores, once"),
 )
 CONTROL_PLANE = ("kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
 NODES = ("kubelet", "kube-proxy", "coredns", "deviceplugin")
 FAKE_NODES = ("kwok",)
+CHART = ("helm", "helm3")  # only the chart's tests need them
 
 
 def binary(program: str) -> Path:
@@ -130,4 +133,6 @@ def link_flags(component: Component) -> str:
             "buildDate": BUILD_DATE,
         }
         flags += [f"-X k8s.io/component-base/version.{key}={value}" for key, value in stamps.items()]
+    if component.folder in CHART:
+        flags.append(f"-X {component.module}/internal/version.version={component.version}")
     return " ".join(flags)
