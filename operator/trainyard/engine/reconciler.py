@@ -68,12 +68,12 @@ class Reconciler:
         try:
             rested = await self._passes(target)
         except Fenced as error:
-            log.info("not written", job=str(target), error=str(error))
+            log.info("not written", **self._about(target), error=str(error))
             self._queue.failed(target)
         except KubeError as error:
             self._failed(target, error)
         except Exception as error:
-            log.exception("this job cannot be handled and is left for a while", job=str(target))
+            log.exception("this job cannot be handled and is left for a while", **self._about(target))
             self._failed(target, error)
         else:
             if rested:
@@ -87,7 +87,15 @@ class Reconciler:
         asked = error.retry_after if isinstance(error, ApiError) else None
         pause = self._queue.failed(target, asked or 0.0)
         self._hands.telemetry.planned(0.0, "failed")
-        log.warning("pass failed", job=str(target), error=f"{type(error).__name__}: {error}", again_in=round(pause, 1))
+        words = f"{type(error).__name__}: {error}"
+        log.warning("pass failed", **self._about(target), error=words, again_in=round(pause, 1))
+
+    def _about(self, target: Target) -> dict[str, object]:
+        """What a log line about it carries."""
+        job = self._hands.store.jobs.get(target.key)
+        if target.uid or job is None:
+            return {"job": str(target.key), "uid": target.uid or None}
+        return {"job": str(target.key), "uid": job.uid, "attempt": job.status.attempt}
 
     async def _passes(self, target: Target) -> bool:
         """True if the job is at rest, or only waits for a time or a change."""
@@ -139,5 +147,5 @@ class Reconciler:
 
 def _log_of(snapshot: JobSnapshot) -> structlog.typing.FilteringBoundLogger:
     attempt = snapshot.job.status.attempt if snapshot.job is not None else None
-    bound: structlog.typing.FilteringBoundLogger = log.bind(job=str(snapshot.key), attempt=attempt)
+    bound: structlog.typing.FilteringBoundLogger = log.bind(job=str(snapshot.key), uid=snapshot.uid, attempt=attempt)
     return bound

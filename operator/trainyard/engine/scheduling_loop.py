@@ -75,7 +75,7 @@ class SchedulingLoop:
         self._round_at = None
         lapsed = store.memory.lapse()
         for grant in lapsed:
-            log.warning("grant lapsed", job=str(grant.key), attempt=grant.attempt)
+            log.warning("grant lapsed", job=str(grant.key), uid=grant.uid, attempt=grant.attempt)
             self._mark(Target(grant.key))
         requests = self._requests()
         if not requests:
@@ -109,14 +109,21 @@ class SchedulingLoop:
             memory.hold(grant, request, seconds)
             memory.of(grant.uid).refusal = None
             self._hands.telemetry.granted(grant.uid, grant.attempt, now)
-            log.info("granted", job=str(grant.key), attempt=grant.attempt, pods=request.size)
+            log.info("granted", job=str(grant.key), uid=grant.uid, attempt=grant.attempt, pods=request.size)
             self._mark(Target(grant.key))
         untils: list[float] = []
         for refusal in decision.refusals:
             if refusal.uid not in current:
                 continue
             if memory.refuse(refusal):
-                log.info("waits", job=str(refusal.key), reason=refusal.reason.value, message=refusal.message)
+                log.info(
+                    "waits",
+                    job=str(refusal.key),
+                    uid=refusal.uid,
+                    attempt=current[refusal.uid].attempt,
+                    reason=refusal.reason.value,
+                    why=refusal.message,
+                )
                 self._mark(Target(refusal.key))
             if refusal.until is not None:
                 untils.append(refusal.until)

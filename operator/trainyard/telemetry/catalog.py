@@ -171,8 +171,8 @@ SCRAPE_SECONDS = _process(
 REQUESTS = _api(
     Kind.COUNTER,
     "api_requests_total",
-    "Requests to the API server, by HTTP status or the name of the failure; 429 is throttling. A watch counts when "
-    "it ends.",
+    "Requests to the API server, by the status of a refusal or the name of a failure, 200 for every success; 429 is "
+    "throttling. A watch counts when it ends.",
     "verb",
     "resource",
     "code",

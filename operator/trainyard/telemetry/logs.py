@@ -1,8 +1,8 @@
 """One log for everything: ours by structlog, kopf's, aiohttp's and Python's by the standard library, in one format.
 
-Every line has `time`, `level`, `logger`, `message`; lines about a job carry `job` and, where they apply, `attempt` and
-`reason`. What looks like a credential is blotted out before it is written, tracebacks included, and tracebacks never
-show local variables.
+Every line has `time`, `level`, `logger`, `message`; lines about a job carry `job` (namespace/name), `uid`, `attempt`
+and, where it applies, `reason`. What looks like a credential is blotted out before it is written, tracebacks included,
+and tracebacks never show local variables.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-KEYS = ("job", "attempt", "reason")
+KEYS = ("job", "uid", "attempt", "reason")
 BLOTTED = "[redacted]"
 
 # Libraries whose ordinary news is noise in an operator's log: kopf has an INFO line for every event it hands over.

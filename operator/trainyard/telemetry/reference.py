@@ -20,6 +20,23 @@ where it was; histograms of steps leave out a step whose beginning the new leade
 **Labels.** `namespace`, `job_name` and `pod` are the training job's, never the operator's: scrape with
 `honorLabels: true`. A series of a single job ends with the job. The column "at most" bounds the number of series;
 where a process counts by namespace or node, what comes beyond the bound is counted as `(other)`.
+
+**Who may read.** By default anyone who reaches the port, over plain HTTP. `--metrics-tls-cert` and `--metrics-tls-key`
+make it HTTPS with a certificate that is read again when it is renewed; `--metrics-client-ca` asks readers for a
+certificate of that authority (one taken out of the file is trusted until the operator restarts).
+`--metrics-auth=kubernetes` asks for a bearer token of the cluster, which a TokenReview must know and a
+SubjectAccessReview must allow `get` on the non-resource URL `/metrics`; an answer is kept for a minute, a refusal for
+ten seconds. The operator then needs the right to create both reviews, and the reader this:
+
+```yaml
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: trainyard-metrics-reader}
+rules:
+  - {nonResourceURLs: [/metrics], verbs: [get]}
+```
+
+Scrapes that come within a second of each other get the same answer.
 """
 
 
