@@ -13,7 +13,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kube.fake_api import Answer, FakeApi, answer, cut, events, listing, pod, refuse, status
+from kube.fake_api import Answer, FakeApi, answer, cut, events, eventually, listing, pod, refuse, status
 from trainyard.kube import transport
 from trainyard.kube.client import Client, split_lines
 from trainyard.kube.credentials import Credentials, CredentialSource, static
@@ -305,9 +305,10 @@ async def test_the_observer_hears_of_everything(fake: FakeApi) -> None:
             heard.append((verb, resource, code))
 
         def told_to_wait(self, seconds: float) -> None:
-            raise AssertionError("no answer asked for a pause")
+            pauses.append(seconds)
 
-    fake.script("GET", refuse(500), answer({}))
+    pauses: list[float] = []
+    fake.script("GET", refuse(500), refuse(429, Retry_After="1"), answer({}))
     fake.script("PATCH", refuse(409, "Conflict"))
     fake.script("POST", cut())
     async with fake.client(observer=Ear()) as client:
@@ -318,10 +319,28 @@ async def test_the_observer_hears_of_everything(fake: FakeApi) -> None:
             await client.create(CONFIG_MAPS, pod("c"))
     assert heard == [
         ("get", "nodes", "500"),
+        ("get", "nodes", "429"),
         ("get", "nodes", "200"),
         ("patch", "trainingjobs.trainyard.dev/status", "409"),
         ("create", "configmaps", "Unreachable"),
     ]
+    assert pauses == [1.0]
+
+
+async def test_requests_under_way_and_waiting_for_their_turn_are_counted(fake: FakeApi) -> None:
+    release = asyncio.Event()
+    fake.script("GET", hang(release))
+    async with fake.client(limit=2) as client:
+        asked = [asyncio.create_task(client.get(NODES, "n")) for _ in range(5)]
+        await eventually(lambda: client.in_flight == (2, 3))
+        for task in asked[:1]:
+            task.cancel()
+        await eventually(lambda: client.in_flight == (2, 2))
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+        assert client.in_flight == (0, 0)
+        release.set()
 
 
 # watching

@@ -131,10 +131,12 @@ async def test_the_first_candidate_leads(the: OneLease, candidate: Hire) -> None
     a = candidate("a")
     with pytest.raises(Fenced, match="not the leader"):
         a.elector.fence()
+    assert [a.elector.age] == [None], "it has not looked yet"
     a.start()
     await eventually(lambda: a.story == ["started"])
     assert a.elector.leading
     assert 0.4 < a.elector.fence() <= 1.5
+    assert a.elector.age is not None and a.elector.age < 1.0
     assert (the.spec["holderIdentity"], the.spec["leaseDurationSeconds"], the.spec["leaseTransitions"]) == ("a", 2, 1)
     renewed = the.version
     acquired = the.spec["acquireTime"]
@@ -148,6 +150,7 @@ async def test_a_standby_waits_and_takes_over_from_the_dead(the: OneLease, candi
     await eventually(lambda: a.elector.leading)
     b.start()
     await eventually(lambda: b.elector.holder == "a")
+    assert b.elector.age is not None and b.elector.age < 1.0
     await a.crash()
     overlap = []
     while not b.may_write:
@@ -165,6 +168,7 @@ async def test_released_it_goes_to_the_next_at_once(the: OneLease, candidate: Hi
     await eventually(lambda: a.elector.leading)
     b.start()
     await eventually(lambda: b.elector.holder == "a")
+    assert b.elector.age is not None and b.elector.age < 1.0
     await a.crash()
     await a.elector.release()
     assert not a.may_write

@@ -7,7 +7,7 @@ from trainyard.engine.hands import Hands, Outcome, Pass, is_lost, refresh_job
 from trainyard.kube.errors import Conflict, NotFound, ServerError, Unreachable
 from trainyard.kube.resources import TRAINING_JOBS
 from trainyard.model.plan import WriteStatus
-from trainyard.model.status import render_status
+from trainyard.model.status import parse_status, render_status
 from trainyard.model.translate import job_view
 
 
@@ -41,7 +41,9 @@ async def write_status(hands: Hands, step: Pass, write: WriteStatus) -> Outcome:
             raise
         hands.telemetry.status_write("lost")
         step.log.warning("the answer to a status write was lost, reading back", error=str(error))
-        await refresh_job(hands, job.key)
+        found = await refresh_job(hands, job.key)
+        if found is not None and found.uid == job.uid and found.status == parse_status(render_status(write.status)):
+            hands.telemetry.committed(job, write.status, hands.client.clock.now())
         return Outcome.MOOT
     hands.store.upsert_job(job_view(raw, job), notify=False)
     step.committed = True
