@@ -18,7 +18,7 @@ from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
 from trainyard.api.types import JobSpec, Placement
 from trainyard.api.validation import read_job
 from trainyard.launch import LaunchSettings, draft_record
-from trainyard.model.cluster import Grant, Refusal
+from trainyard.model.cluster import GangRequest, Grant, Refusal
 from trainyard.model.plan import CreateRefusal, JobSnapshot, ProbeResult
 from trainyard.model.record import Record, RecordDraft
 from trainyard.model.status import AttemptRecordRef, Condition, Episode, JobStatus, RoleStatus
@@ -67,6 +67,7 @@ class JobBuilder:
         self.claim: ClaimView | None = None
         self.foreign_names: frozenset[str] = frozenset()
         self.nodes: dict[str, NodeView] = {}
+        self.request: GangRequest | None = None
         self.grant: Grant | None = None
         self.refusal: Refusal | None = None
         self.probe: ProbeResult | None = None
@@ -394,6 +395,7 @@ class JobBuilder:
             claim=self.claim,
             foreign_names=self.foreign_names,
             nodes=dict(self.nodes),
+            request=self.request,
             grant=self.grant,
             refusal=self.refusal,
             probe=self.probe,

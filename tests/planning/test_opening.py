@@ -27,6 +27,7 @@ from trainyard.model.plan import (
     CreatePods,
     CreateRecord,
     CreateService,
+    DeletePods,
     ProbeResult,
     ProbeRoles,
     WriteStatus,
@@ -180,6 +181,26 @@ def test_nodes_are_held_while_pods_end_and_while_blame_is_awaited() -> None:
         request = planned(job).request
         assert request is not None and request.not_before == request.held_until and len(request.keep) == 4, reason
     assert planned(ending.passed(200)).request is None
+
+
+def test_nodes_are_held_from_the_moment_their_pods_are_deleted() -> None:
+    job = written(running_job().failed(1))
+    found = planned(job)
+    assert steps_of(found, DeletePods)
+    assert found.request is not None and found.request.not_before == found.request.held_until
+    job.request = replace(found.request, not_before=0.0)
+    assert planned(job).request == job.request, "what is asked for already stays asked"
+
+
+def test_settling_the_blame_leaves_the_job_in_the_queue() -> None:
+    job = at_rest(at_rest(written(running_job().failed(1)).swept()).probed())
+    job.request = planned(job).request
+    found = planned(job.node_unknown("n3"))
+    assert steps_of(found, WriteStatus) and found.request == job.request is not None
+    spent = at_rest(at_rest(written(running_job(maxRestarts=0).failed(1)).swept()).probed())
+    spent.request = planned(spent).request
+    at_rest(spent.passed(200))
+    assert spent.status.finishing is not None and planned(spent).request is None
 
 
 def test_numbers_of_a_refusal_are_written_at_a_steady_pace() -> None:

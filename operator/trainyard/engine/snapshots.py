@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from trainyard.api.names import service_name, uid5
-from trainyard.api.types import Placement
 from trainyard.engine.pods import Gang
 from trainyard.engine.queue import Target
 from trainyard.engine.store import Store
@@ -47,11 +46,13 @@ def job_snapshot(store: Store, target: Target) -> JobSnapshot | None:
         nodes=_nodes(
             store, gang, promised, (*(grant.nodes if grant is not None else ()), *(p.node for p in strangers))
         ),
+        request=notes.request,
         grant=grant,
         refusal=notes.refusal,
         probe=notes.probe,
         create_refused=notes.refused,
         namespace_terminating=_terminating(store, job.namespace),
+        unseen=store.unseen,
         seen=memory.seen(uid),
         shared_nodes=_shared(store, records.get(job.status.attempt)),
     )
@@ -73,6 +74,7 @@ def cluster_snapshot(store: Store) -> ClusterSnapshot:
         partly_bound=tuple(_partly_bound(store)),
         host_ports=dict(store.table.host_ports),
         resident=dict(store.table.resident),
+        unseen=store.unseen,
     )
 
 
@@ -90,6 +92,7 @@ def _orphan_snapshot(store: Store, target: Target) -> JobSnapshot | None:
         hosts=dict(store.children.hosts(target.uid)),
         nodes=_nodes(store, gang, records.values(), ()),
         namespace_terminating=_terminating(store, target.key.namespace),
+        unseen=store.unseen,
         seen=store.memory.seen(target.uid),
     )
 
@@ -110,6 +113,8 @@ def _claim(store: Store, job: JobView) -> ClaimView | None:
 
 
 def _nodes(store: Store, gang: Gang, records: Iterable[Record], others: Iterable[str]) -> Mapping[str, NodeView]:
+    if "nodes" in store.unseen:
+        return {}  # as they were when they could still be read: worse than nothing
     names = set(others)
     for record in records:
         names.update(record.nodes)
@@ -147,8 +152,9 @@ def _directories(store: Store) -> Iterable[HeldDirectory]:
 
 def _partly_bound(store: Store) -> Iterable[Key]:
     for job in store.jobs.values():
-        if job.spec is None or not job.status.open or job.spec.scheduling.placement is not Placement.DELEGATED:
+        if not job.status.open:
             continue
         record, gang = store.children.records(job.uid).get(job.status.attempt), store.gang(job.uid)
-        if record is not None and gang.pods and 0 < len(gang.pods) - gang.unbound < record.size:
+        delegated = record is not None and not any(record.nodes)
+        if delegated and gang.pods and 0 < len(gang.pods) - gang.unbound < record.size:
             yield job.key

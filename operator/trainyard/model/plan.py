@@ -64,12 +64,16 @@ class JobSnapshot:
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     """Nodes of the records, the pods, the strangers and the grant above. A node named there and absent here does not
     exist."""
+    request: GangRequest | None = None
+    """What the job asks the scheduler for until this plan says otherwise."""
     grant: Grant | None = None
     refusal: Refusal | None = None
     probe: ProbeResult | None = None
     create_refused: CreateRefusal | None = None
     """How the API server refused a pod of the open attempt."""
     namespace_terminating: bool = False
+    unseen: frozenset[str] = frozenset()
+    """Kinds that the operator may not read (plural names). Without "nodes", `nodes` is empty and says nothing."""
     shared_nodes: tuple[str, ...] = ()
     """Nodes of the open attempt on which accelerator pods of others run."""
     seen: Mapping[str, float] = field(default_factory=dict)
@@ -245,5 +249,7 @@ class PlanningPolicy:
     hold_seconds: float = 120.0
     """How long a job keeps its claim on the nodes that its closed attempt left."""
     grant_seconds: float = 30.0
+    device_backed: frozenset[str] = frozenset()
+    """Accelerators that do not show in a node's status: why a Builtin gang was left to the cluster's scheduler."""
     server_exit_seconds: float = 30.0
     """How long a server's exit 0 waits for a completing replica's before it counts as a failure."""

@@ -225,6 +225,17 @@ def build_request(now: Situation) -> GangRequest:
     )
 
 
+def standing_request(now: Situation) -> GangRequest | None:
+    """What a pass that does not come to the gates leaves in the queue: what is asked for already, else a hold.
+
+    The last pods of a closed attempt may vanish while it deletes them: somebody younger would get the nodes.
+    """
+    asked = now.snapshot.request
+    if asked is not None and asked.attempt == now.status.attempt and asked.spec_hash == now.job.spec_hash:
+        return asked
+    return hold_request(now)
+
+
 def hold_request(now: Situation) -> GangRequest | None:
     """No grant yet, but the nodes that the closed attempt left are to be kept; None where nothing is to be kept."""
     probe = now.snapshot.probe

@@ -31,7 +31,7 @@ from trainyard.model.status import AttemptRecordRef
 from trainyard.model.views import Instant, JobView
 from trainyard.planning.cleanup import cleanup
 from trainyard.planning.decisions import decide
-from trainyard.planning.opening import Gate, build_request, check_gates, grant_fits, hold_request
+from trainyard.planning.opening import Gate, build_request, check_gates, grant_fits, hold_request, standing_request
 from trainyard.planning.reporting import commit, report
 from trainyard.planning.restart import avoided_nodes
 from trainyard.planning.situation import Situation
@@ -51,11 +51,19 @@ def plan(snapshot: JobSnapshot, now: Instant, policy: PlanningPolicy, launch: La
         return Plan()
     situation = Situation(snapshot, job, now, policy, launch)
     note = situation.note
-    found = decide(situation) or _act(situation)
+    decided = decide(situation)
+    if decided is not None and situation.waits and all(_waits_on(step) for step in decided.steps):
+        decided = replace(decided, request=standing_request(situation))
+    found = decided or _act(situation)
     if found.steps and all(isinstance(step, WriteStatus | ConfirmRecord) for step in found.steps):
         # A decision looks no further: what it did not look at goes on until the pass that follows it at once.
         note.facts.update(snapshot.seen)
     return replace(found, facts=frozenset(note.facts), requeue_at=min(note.wakes, default=None))
+
+
+def _waits_on(step: Step) -> bool:
+    """After this decision the job still wants its next attempt."""
+    return not isinstance(step, WriteStatus) or (not step.status.open and step.status.finishing is None)
 
 
 def _gone(snapshot: JobSnapshot) -> Plan:
@@ -78,7 +86,7 @@ def _act(now: Situation) -> Plan:
     """Effects of what is decided: deletes, else creates, else only words."""
     steps = cleanup(now)
     if steps:
-        return report(now, steps)
+        return report(now, steps, request=standing_request(now) if now.waits else None)
     if now.spec is not None and now.spec.suspend and not now.status.open:
         return report(now, ())
     if now.status.open:

@@ -111,6 +111,13 @@ class Situation:
         return self.job.spec
 
     @property
+    def waits(self) -> bool:
+        """No attempt is open, and the job wants one."""
+        status = self.status
+        ended = status.open or status.terminal or status.finishing is not None
+        return not ended and self.spec is not None and not self.spec.suspend
+
+    @property
     def failure_policy(self) -> FailurePolicy:
         """The job's, or the defaults while its spec cannot be read: a running gang is judged either way."""
         return self.spec.failure_policy if self.spec else FailurePolicy()
@@ -191,7 +198,12 @@ class Situation:
         return self.status.gang_created and bool(self.members) and all(m.started for m in self.members)
 
     def node_lost(self, name: str) -> bool:
-        return name != "" and name not in self.snapshot.nodes
+        return name != "" and not self.nodes_unseen and name not in self.snapshot.nodes
+
+    @property
+    def nodes_unseen(self) -> bool:
+        """Nodes may not be read: nothing is known of any, so none is judged."""
+        return "nodes" in self.snapshot.unseen
 
     def node_unreachable(self, name: str) -> bool:
         node = self.snapshot.nodes.get(name)

@@ -85,6 +85,8 @@ def node_unfit(now: Situation, member: Member) -> str | None:
 
     kube-scheduler retries every unschedulable pinned pod at each change of any node, so none is created in vain.
     """
+    if now.nodes_unseen:
+        return None
     node = now.snapshot.nodes.get(member.node)
     if node is None or node.deleting:
         return f"node {member.node} is gone"

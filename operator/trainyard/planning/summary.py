@@ -193,16 +193,23 @@ def _placed(now: Situation, base: JobStatus, state: _State, waiting: Waiting | N
         return ConditionType.PLACED, True, Reason.SHARED_NODES, text
     record = now.snapshot.records.get(base.attempt)
     if record is not None and not any(record.nodes):
-        device = now.spec is not None and now.spec.scheduling.placement is Placement.BUILTIN
-        if device:
-            text = (
-                "accelerators served by dynamic resource allocation cannot be counted; left to the cluster's scheduler"
-            )
-            return ConditionType.PLACED, True, Reason.DEVICE_BACKED, text
-        text = f"attempt {base.attempt} is open; the cluster's scheduler chooses the nodes"
-        return ConditionType.PLACED, True, Reason.GANG_DELEGATED, text
+        return ConditionType.PLACED, True, *_delegated(now, base)
     nodes = len(set(record.nodes)) if record is not None else 0
     return ConditionType.PLACED, True, Reason.GANG_PLACED, f"attempt {base.attempt} has its place on {nodes} nodes"
+
+
+def _delegated(now: Situation, base: JobStatus) -> tuple[Reason, str]:
+    """Why the cluster's scheduler chooses the nodes."""
+    if now.spec is None or now.spec.scheduling.placement is not Placement.BUILTIN:
+        return Reason.GANG_DELEGATED, f"attempt {base.attempt} is open; the cluster's scheduler chooses the nodes"
+    if any(r.gpus and r.accelerator.resource in now.policy.device_backed for r in effective_roles(now.spec)):
+        text = "accelerators served by dynamic resource allocation cannot be counted; left to the cluster's scheduler"
+        return Reason.DEVICE_BACKED, text
+    text = (
+        "when it opened, the operator could not read the cluster's nodes and the pods of all namespaces, so what is "
+        "free could not be judged; left to the cluster's scheduler"
+    )
+    return Reason.LIMITED_VIEW, text
 
 
 def _suspended(now: Situation, state: _State) -> _Wanted:
