@@ -21,7 +21,7 @@ _ACCEPTABLE = re.compile(
 
 
 def style(tree: Tree) -> list[str]:
-    names = _names(tree, "operator", "hack", "tests", "manifests")
+    names = _names(tree, "operator", "hack", "tests", "manifests", "charts")
     wrong = _run(tree, "ruff", "check", "--quiet", "--output-format=concise", *names)
     return wrong + _run(tree, "ruff", "format", "--check", "--output-format=concise", *names)
 

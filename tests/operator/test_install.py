@@ -110,16 +110,27 @@ def test_the_pod_knows_itself_and_nothing_else_sets_settings(pod: dict[str, Any]
     assert pod["terminationGracePeriodSeconds"] > 10
 
 
-def test_probes_ask_the_port_that_is_served(documents: list[dict[str, Any]], pod: dict[str, Any]) -> None:
+def test_probes_and_service_ask_the_ports_that_are_served(
+    documents: list[dict[str, Any]], pod: dict[str, Any]
+) -> None:
     (container,) = pod["containers"]
-    (port,) = container["ports"]
-    assert port["containerPort"] == Settings().http_port
-    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": port["name"]}
-    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": port["name"]}
+    ports = {port["containerPort"]: port["name"] for port in container["ports"]}
+    assert set(ports) == {Settings().http_port, Settings().metrics_port}
+    probes = ports[Settings().http_port]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": probes}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": probes}
     service = find(documents, "Service", "trainyard-metrics")
     labels = find(documents, "Deployment")["spec"]["template"]["metadata"]["labels"]
     assert service["spec"]["selector"].items() <= labels.items()
-    assert service["spec"]["ports"][0]["targetPort"] == port["name"]
+    assert service["spec"]["ports"][0]["targetPort"] == ports[Settings().metrics_port]
+
+
+def test_nothing_of_it_says_that_helm_manages_it(documents: list[dict[str, Any]]) -> None:
+    for document in documents:
+        meta = document["metadata"]
+        assert not [key for key in {**meta.get("labels", {}), **meta.get("annotations", {})} if "helm" in key]
+        assert meta["labels"].get("app.kubernetes.io/managed-by") is None
+        assert meta["labels"]["app.kubernetes.io/name"] == "trainyard"
 
 
 def test_another_image_can_be_asked_for() -> None:

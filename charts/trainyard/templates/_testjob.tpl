@@ -1,0 +1,36 @@
+{{/* A job of two workers that need a CPU, a name and a network, and no more than the restricted level allows. */}}
+{{- define "trainyard.testJob" -}}
+apiVersion: trainyard.dev/v1alpha1
+kind: TrainingJob
+metadata:
+  name: {{ include "trainyard.fullname" . }}-test
+  namespace: {{ include "trainyard.testNamespace" . }}
+spec:
+  framework: custom
+  activeDeadlineSeconds: {{ .Values.tests.timeoutSeconds | int }}
+  ttlSecondsAfterFinished: 600
+  roles:
+    - name: worker
+      replicas: 2
+      template:
+        spec:
+          {{- with .Values.imagePullSecrets }}
+          imagePullSecrets:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+          securityContext:
+            runAsNonRoot: true
+            runAsUser: 65532
+            seccompProfile: {type: RuntimeDefault}
+          containers:
+            - name: trainer
+              image: {{ include "trainyard.image" . }}
+              imagePullPolicy: {{ .Values.image.pullPolicy }}
+              command: [python3, -c, {{ .Files.Get "files/smoke_worker.py" | toJson }}]
+              resources:
+                requests: {cpu: 50m, memory: 32Mi}
+                limits: {memory: 128Mi}
+              securityContext:
+                allowPrivilegeEscalation: false
+                capabilities: {drop: [ALL]}
+{{- end }}
