@@ -15,7 +15,9 @@ from trainyard.engine.store import Store
 from trainyard.model.cluster import GangRequest, Grant, RoleRequest
 from trainyard.model.status import Condition, Restarts, RoleStatus
 from trainyard.model.views import Key, NodeReady
-from trainyard.telemetry.fleet_text import NAMESPACES, FleetText, Limits, rank_states
+from trainyard.telemetry.fleet_text import FleetText, Limits
+from trainyard.telemetry.job_text import rank_states
+from trainyard.telemetry.sums_text import NAMESPACES
 from trainyard.telemetry.waiting import wait_of
 
 
@@ -95,6 +97,21 @@ def test_completed_ranks_hold_nothing(store: Store) -> None:
     job.status = replace(job.status, roles=(RoleStatus("worker", 4, completed=frozenset({0, 3})),))
     put(store, job)
     assert scrape(store).value("accelerators_held", namespace="research", resource=GPU) == 16
+
+
+def test_a_gang_whose_record_was_lost_holds_what_its_spec_says(store: Store) -> None:
+    job = running()
+    job.records.clear()
+    put(store, job)
+    share = {**ME, "role": "worker", "resource": GPU}
+    assert scrape(store).value("job_accelerators_held", **share) == 32
+
+
+def test_promises_are_those_of_each_role(store: Store) -> None:
+    job = make_job().role("server", 2).workers(2, gpus=8).opened()
+    put(store, job)
+    states = scrape(store).by("state", "cluster_accelerators", resource=GPU)
+    assert states == {"used": 0, "promised": 16, "unavailable": 0, "free": 16}, "servers take none"
 
 
 def test_pods_that_are_still_ending_hold_their_accelerators_idle(store: Store) -> None:

@@ -5,9 +5,10 @@ Nodes that jobs are not placed on are left out. Where nodes may not be read ther
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 
-from trainyard.model.views import NodeReady, NodeView
+from trainyard.model.views import NodeReady, NodeView, Resources
 from trainyard.telemetry import catalog
 from trainyard.telemetry.catalog import Metric
 from trainyard.telemetry.exposition import labels, line
@@ -16,9 +17,6 @@ from trainyard.telemetry.shares import counted
 
 NODE_STATES = ("ready", "cordoned", "not_ready", "unreachable")
 ACCELERATOR_STATES = ("used", "promised", "unavailable", "free")
-
-Promises = Mapping[str, Mapping[str, int]]
-"""Node → resource → amount."""
 
 
 def families(fleet: Fleet) -> Iterator[tuple[Metric, Iterable[str]]]:
@@ -52,7 +50,12 @@ def _states(nodes: Iterable[NodeView]) -> Iterator[str]:
 
 
 def _accelerators(nodes: Iterable[NodeView], fleet: Fleet) -> Iterator[str]:
-    promises = _promises(fleet)
+    promises: dict[str, dict[str, int]] = {}
+    for node_name, resources in _promises(fleet):
+        for resource, count in counted(resources, fleet.accelerators):
+            at_node = promises.setdefault(node_name, {})
+            at_node[resource] = at_node.get(resource, 0) + count
+        yield ""
     totals: dict[str, dict[str, int]] = {}
     for node in nodes:
         usage, promised = fleet.usage.get(node.name, {}), promises.get(node.name, {})
@@ -69,23 +72,17 @@ def _accelerators(nodes: Iterable[NodeView], fleet: Fleet) -> Iterator[str]:
             yield line(catalog.CLUSTER_ACCELERATORS, labels(resource=resource, state=state), count)
 
 
-def _promises(fleet: Fleet) -> Promises:
-    found: dict[str, dict[str, int]] = {}
+def _promises(fleet: Fleet) -> Iterator[tuple[str, Resources]]:
+    """Node and resources of each rank that is not bound yet, where the node is known."""
     for promise in fleet.promised:
-        first = 0
+        ends, end = [], 0
         for role in promise.record.roles:
-            for resource, count in counted(role.resources, fleet.accelerators):
-                for rank in promise.ranks:
-                    if first <= rank < first + role.replicas:
-                        _bump(found, promise.record.nodes[rank], resource, count)
-            first += role.replicas
+            end += role.replicas
+            ends.append(end)
+        for rank in promise.ranks:
+            role = promise.record.roles[bisect_right(ends, rank)]
+            if promise.record.nodes[rank]:
+                yield promise.record.nodes[rank], role.resources
     for reservation in fleet.granted:
-        for resource, count in counted(reservation.resources, fleet.accelerators):
-            _bump(found, reservation.node, resource, count)
-    return found
-
-
-def _bump(found: dict[str, dict[str, int]], node: str, resource: str, by: int) -> None:
-    if node:
-        at_node = found.setdefault(node, {})
-        at_node[resource] = at_node.get(resource, 0) + by
+        if reservation.node:
+            yield reservation.node, reservation.resources

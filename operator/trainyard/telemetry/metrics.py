@@ -1,6 +1,6 @@
 """What is counted and measured, in a registry of its own: the engine's telemetry port, implemented.
 
-Every call is a few additions. Labels are bounded; the series of single jobs are not here but in `fleet_text`.
+Every call is a few additions. Labels are bounded; the series of single jobs are not here but in `job_text`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from trainyard.model.status import Episode, JobStatus
 from trainyard.model.views import Instant, JobView
 from trainyard.telemetry import catalog
 from trainyard.telemetry.catalog import Metric
-from trainyard.telemetry.fleet_text import NAMESPACES, OTHER
+from trainyard.telemetry.sums_text import NAMESPACES, OTHER
 from trainyard.telemetry.timeline import Sight, Timelines, Told
 from trainyard.telemetry.waiting import start_of
 from trainyard.version import VERSION

@@ -73,9 +73,12 @@ def shares_of(
     if not status.terminal and not suspended(job):
         for key, count in requests.of(job):
             shares.setdefault(key, Share()).requested += count
-    if record is not None and status.open and not status.terminal:
+    if status.open and not status.terminal:
         runs = status.phase is Phase.RUNNING and status.finishing is None
-        _hold_gang(shares, job, record, accelerators, idle=not runs)
+        for key, count in _gang(job, record, requests, accelerators):
+            share = shares.setdefault(key, Share())
+            share.held += count
+            share.idle += 0 if runs else count
     for pod in ending:
         for resource, count in counted(pod.resources, accelerators):
             share = shares.setdefault((pod.role, resource), Share())
@@ -84,13 +87,17 @@ def shares_of(
     return shares
 
 
-def _hold_gang(shares: Shares, job: JobView, record: Record, accelerators: frozenset[str], *, idle: bool) -> None:
+def _gang(
+    job: JobView, record: Record | None, requests: Requests, accelerators: frozenset[str]
+) -> Iterable[tuple[RoleResource, int]]:
+    """What those ranks of the open attempt hold that have not completed; without its record, what the spec says."""
+    if record is None:
+        yield from requests.of(job)
+        return
     for role in record.roles:
         ranks = role.replicas - len(job.status.completed(role.name))
         for resource, count in counted(role.resources, accelerators):
-            share = shares.setdefault((role.name, resource), Share())
-            share.held += ranks * count
-            share.idle += ranks * count if idle else 0
+            yield (role.name, resource), ranks * count
 
 
 def counted(resources: Resources, accelerators: frozenset[str]) -> list[tuple[str, int]]:
