@@ -73,7 +73,7 @@ def _measure(arguments: argparse.Namespace, wanted: Sequence[str]) -> tuple[dict
         _say("scraping the metrics")
         figures = scrape_run()
         result["scrape"] = _rounded(figures)
-        text += table(f"Metrics of {SIZE.jobs} jobs and {SIZE.jobs * SIZE.pods_each} pods", SCRAPE, [figures])
+        text += table(f"Metrics of {SIZE.jobs} jobs and {SIZE.pods} pods", SCRAPE, [figures])
         over += missed(SCRAPE, figures)
     if "gang" in wanted or "scale" in wanted:
         for key, (title, lines, rounds) in _on_a_cluster(arguments, wanted, pods).items():

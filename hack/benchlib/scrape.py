@@ -29,7 +29,7 @@ from trainyard.telemetry.fleet import Fleet
 from trainyard.telemetry.fleet_text import FleetText, Limits
 from trainyard.telemetry.metrics import Metrics
 
-SIZE = Crowd(jobs=1000, pods_each=10, nodes=1250)
+SIZE = Crowd(jobs=1000, pods_each=12, nodes=1350)
 SCRAPES = 30
 EVERY = 0.005
 """A plan is due so often."""

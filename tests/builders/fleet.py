@@ -13,6 +13,7 @@ from trainyard.model.status import Condition
 from trainyard.model.views import ChildView, NodeView
 
 GPU = "nvidia.com/gpu"
+_WAITS = 9
 
 
 class Deaf:
@@ -55,6 +56,10 @@ class Crowd:
     nodes: int = 1250
     namespaces: int = 20
 
+    @property
+    def pods(self) -> int:
+        return sum(self.pods_each for number in range(self.jobs) if number % 10 != _WAITS)
+
 
 def crowd(size: Crowd) -> Store:
     """A large fleet in a store. Running, starting and finished jobs have their pods."""
@@ -70,7 +75,7 @@ def _member(number: int, size: Crowd) -> JobBuilder:
     job = make_job(f"training-run-{number}", f"team-{number % size.namespaces}").workers(size.pods_each, gpus=8)
     job.created = NOW - 60 - number
     kind = number % 10
-    if kind == 9:
+    if kind == _WAITS:
         waiting = Condition(ConditionType.PLACED, False, Reason.INSUFFICIENT_CAPACITY, since=NOW)
         job.status = replace(job.status, phase=Phase.PENDING, conditions=(waiting,))
         return job
