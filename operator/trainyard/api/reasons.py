@@ -172,6 +172,11 @@ class Reason(Documented):
         "are in the message.",
         "Mend what the message names: suspend, edit, resume; or ask who runs the admission policy.",
     )
+    POD_SECURITY = (
+        "PodSecurity",
+        "The job's pods ask for more than the operator's setting `pod-security` allows; the message names the fields.",
+        "Suspend the job, remove what the message names, resume it; or ask the cluster's administrator.",
+    )
     EARLIER_JOB_ENDING = (
         "EarlierJobEnding",
         "Pods of an earlier job of this name are still ending; two may never share a checkpoint directory.",

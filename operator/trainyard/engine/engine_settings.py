@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from trainyard.kube.lease import LeaseSettings
 from trainyard.launch import LaunchSettings
+from trainyard.launch.pod_security import PodSecurity
 from trainyard.model.cluster import SchedulingPolicy
 from trainyard.model.plan import PlanningPolicy
 
@@ -35,10 +36,17 @@ class EngineSettings:
     inherited_annotations: tuple[str, ...] = ()
     host_ports: tuple[int, int] = LaunchSettings().host_ports
     """First and last port derived for pods in their node's network."""
+    pod_security: PodSecurity = PodSecurity.NAMESPACE
+    """The most that jobs' pods may ask for."""
 
     @property
     def launch(self) -> LaunchSettings:
         """What manifests depend on."""
         return LaunchSettings(
-            self.inherited_labels, self.inherited_annotations, self.scheduling.levels, self.host_ports
+            self.inherited_labels,
+            self.inherited_annotations,
+            self.scheduling.levels,
+            self.scheduling.owned_nodes,
+            self.host_ports,
+            self.pod_security,
         )

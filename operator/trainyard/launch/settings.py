@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trainyard.launch.pod_security import PodSecurity
+
 
 @dataclass(frozen=True, slots=True)
 class LaunchSettings:
@@ -21,3 +23,5 @@ class LaunchSettings:
     """Topology levels with their node labels; the scheduler's own list."""
     host_ports: tuple[int, int] = (20000, 28999)
     """First and last port derived for pods in their node's network: clear of node ports and ephemeral ones."""
+    pod_security: PodSecurity = PodSecurity.NAMESPACE
+    """The most that a job's pods may ask for."""

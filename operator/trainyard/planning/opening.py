@@ -18,6 +18,7 @@ from trainyard.model.cluster import GangRequest, Grant
 from trainyard.model.plan import ProbeResult
 from trainyard.model.record import Record
 from trainyard.model.views import Instant, NodeReady, PodView
+from trainyard.planning.pod_security import beyond_level
 from trainyard.planning.restart import avoided_nodes, awaits_cause, next_open_at
 from trainyard.planning.situation import Situation
 
@@ -38,7 +39,7 @@ class Gate:
 
 def check_gates(now: Situation) -> Gate:
     """The first gate that is shut. The job is neither open nor suspended nor over."""
-    for gate in (_valid, _namespace, _own_pods, _strangers, _cause, _foreign, _claim, _probe):
+    for gate in (_valid, _pod_security, _namespace, _own_pods, _strangers, _cause, _foreign, _claim, _probe):
         found = gate(now)
         if found is not None:
             return found
@@ -49,6 +50,11 @@ def _valid(now: Situation) -> Gate | None:
     if now.spec is not None:
         return None
     return Gate(Reason.INVALID_SPEC, invalid_message(now))
+
+
+def _pod_security(now: Situation) -> Gate | None:
+    found = beyond_level(now)
+    return Gate(*found) if found else None
 
 
 def invalid_message(now: Situation) -> str:

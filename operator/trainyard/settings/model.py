@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from trainyard.launch.pod_security import PodSecurity
 from trainyard.model.cluster import SchedulingPolicy
 from trainyard.model.plan import PlanningPolicy
 from trainyard.settings.values import LabelKeys, Levels, Names, Selector, Span
@@ -185,6 +186,12 @@ class Settings(BaseSettings):
     inherit_annotations: LabelKeys = setting(
         Group.CHILDREN, (), "Annotations of a job that its pods and other children get too."
     )
+    pod_security: PodSecurity = setting(
+        Group.CHILDREN,
+        PodSecurity.NAMESPACE,
+        "The most that jobs' pods may ask for: privileged, baseline or restricted, as Kubernetes defines them. "
+        "namespace: whatever the labels of the job's namespace let the API server admit; no rule of the operator's.",
+    )
 
     log_format: LogFormat = setting(Group.OBSERVING, LogFormat.JSON, "json for machines, console for people.")
     log_level: LogLevel = setting(Group.OBSERVING, LogLevel.INFO, "The least level that is logged.")
@@ -319,3 +326,4 @@ class Settings(BaseSettings):
             inherited_labels=self.inherit_labels,
             inherited_annotations=self.inherit_annotations,
         )
+            pod_security=self.pod_security,
