@@ -21,6 +21,8 @@ class LaunchSettings:
         ("host", "kubernetes.io/hostname"),
     )
     """Topology levels with their node labels; the scheduler's own list."""
+    owned_nodes: tuple[tuple[str, str], ...] = ()
+    """Labels of the nodes that Builtin gangs may use, said to the cluster's scheduler where it has to place one."""
     host_ports: tuple[int, int] = (20000, 28999)
     """First and last port derived for pods in their node's network: clear of node ports and ephemeral ones."""
     pod_security: PodSecurity = PodSecurity.NAMESPACE
