@@ -73,6 +73,7 @@ class JobBuilder:
         self.probe: ProbeResult | None = None
         self.create_refused: CreateRefusal | None = None
         self.namespace_terminating = False
+        self.unseen: frozenset[str] = frozenset()
         self.shared_nodes: tuple[str, ...] = ()
         self.seen: dict[str, float] = {}
         self.exists = True
@@ -356,6 +357,12 @@ class JobBuilder:
         del self.nodes[name]
         return self
 
+    def nodes_unseen(self) -> JobBuilder:
+        """The operator may not read nodes."""
+        self.nodes.clear()
+        self.unseen = frozenset({"nodes"})
+        return self
+
     def tainted(self, name: str, key: str = "maintenance", effect: str = "NoSchedule") -> JobBuilder:
         return self.node(name, taints=(Taint(key, "", effect),))
 
@@ -401,6 +408,7 @@ class JobBuilder:
             probe=self.probe,
             create_refused=self.create_refused,
             namespace_terminating=self.namespace_terminating,
+            unseen=self.unseen,
             shared_nodes=self.shared_nodes,
             seen=dict(self.seen),
         )

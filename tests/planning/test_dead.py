@@ -144,12 +144,6 @@ def test_a_lost_record_under_an_unreadable_spec_is_left_alone() -> None:
     assert job.status.open and job.status.roles == before and kinds(job) == []
 
 
-def test_device_backed_accelerators_are_told() -> None:
-    job = make_job().workers(2).opened(0, "", "").created_gang()
-    placed = at_rest(job).status.condition(ConditionType.PLACED)
-    assert placed is not None and placed.reason is Reason.DEVICE_BACKED
-
-
 def test_a_rank_that_was_never_created_is_named_at_the_deadline() -> None:
     job = at_rest(make_job().workers(2).opened().create(0))
     reason, message = rolled_back(job.invalid().passed(600))

@@ -207,6 +207,13 @@ class Reason(Documented):
         "The accelerators are served by dynamic resource allocation and cannot be counted on nodes; the gang is "
         "placed as if Delegated.",
     )
+    LIMITED_VIEW = (
+        "LimitedView",
+        "The operator may not read the cluster's nodes, or the pods of all namespaces, and so cannot judge what is "
+        "free; the gang is placed as if Delegated.",
+        "Nothing need be done. To have gangs placed by Trainyard, let the operator list and watch nodes and pods in "
+        "the whole cluster.",
+    )
     NOT_READY_NODES = (
         "NotReadyNodes",
         "Nodes that the gang needs are not Ready, cordoned or tainted at this moment; it is placed once enough "

@@ -6,6 +6,7 @@ Kinds that an installation may keep from the operator are not required: without 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from trainyard.api.constants import LABEL_JOB
@@ -39,6 +40,7 @@ def build_informers(client: Client, store: Store, namespaces: tuple[str, ...]) -
         *_of_the_cluster(client, store, late),
         *_of_jobs(client, store, scope),
         *_around(client, store, scope, late),
+        *_elsewhere(client, store, namespaces),
     ]
 
 
@@ -85,6 +87,22 @@ def _of_jobs(client: Client, store: Store, scope: tuple[str, ...] | None) -> lis
             labels=LABEL_JOB,
             metadata_only=True,
         ),
+    ]
+
+
+def _elsewhere(client: Client, store: Store, namespaces: tuple[str, ...]) -> list[Informer[Any]]:
+    """Pods of the namespaces that are not served, for the room they take. They are strangers, whoever owns them."""
+    if not namespaces:
+        return []
+    return [
+        Informer(
+            client,
+            PODS,
+            translate=lambda raw: replace(translate.pod_view(raw), job="", job_uid=""),
+            sink=sinks.pod_sink(store, besides=frozenset(namespaces)),
+            fields=",".join(f"metadata.namespace!={name}" for name in namespaces),
+            required=False,
+        )
     ]
 
 

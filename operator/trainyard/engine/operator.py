@@ -22,6 +22,7 @@ from trainyard.engine.manifests import LaunchManifests
 from trainyard.engine.queue import Target, WorkQueue, work
 from trainyard.engine.reconciler import Planner, Reconciler
 from trainyard.engine.scheduling_loop import Scheduler, SchedulingLoop
+from trainyard.engine.sight import Sight
 from trainyard.engine.store import Store
 from trainyard.engine.telemetry_port import NullTelemetry, Telemetry
 from trainyard.kube.client import Client
@@ -29,6 +30,7 @@ from trainyard.kube.clock import steady
 from trainyard.kube.errors import KubeError
 from trainyard.kube.informer import Informer, Watchdog
 from trainyard.kube.lease import LeaderElector
+from trainyard.model.cluster import places_blindly
 from trainyard.model.views import Key
 from trainyard.planning import plan
 from trainyard.scheduling import schedule
@@ -68,8 +70,8 @@ class Engine:
         self._elector = LeaderElector(lease_client, settings.lease, on_started=self._lead, on_lost=self._stop_leading)
         writer = client.fenced(self._elector.fence)
         hands = Hands(writer, self.store, LaunchManifests(settings.launch), settings, self._telemetry)
-        self._unreadable: dict[str, int] = {}
-        """Resource → unreadable objects as last told."""
+        self._unreadable: dict[Informer[Any], int] = {}
+        """Unreadable objects as last told."""
         self._events = Events(writer, settings.lease.identity)
         self._scheduling = SchedulingLoop(hands, scheduler, self._mark)
         self._reconciler = Reconciler(
@@ -80,6 +82,7 @@ class Engine:
             self._scheduling.wake,
         )
         self._informers: list[Informer[Any]] = build_informers(client, self.store, settings.namespaces)
+        self._sight = Sight(self._informers)
         self._dead: list[str] = []
         self._watchdog = Watchdog(self._informers, on_dead=self._dead.extend)
         self._working = False
@@ -193,7 +196,8 @@ class Engine:
         """All at once, but for the storage classes, which go first: they tell how claims are to be read."""
         first, *others = self._informers
         group.create_task(first.run(), name=f"informer {first.resource}")
-        await self._settled([first])
+        while not first.synced and first.refused is None:  # noqa: ASYNC110 (a refusal is no event)
+            await asyncio.sleep(POLL_SECONDS)
         for informer in others:
             group.create_task(informer.run(), name=f"informer {informer.resource}")
 
@@ -202,18 +206,31 @@ class Engine:
         for informer in self._informers:
             if informer.required:
                 await informer.wait_synced()
-        await self._settled([i for i in self._informers if not i.required])
-
-    @staticmethod
-    async def _settled(optional: list[Informer[Any]]) -> None:
-        while any(not i.synced and i.refused is None for i in optional):  # noqa: ASYNC110 (a refusal is no event)
+        while not self._sight.settled():  # noqa: ASYNC110 (a refusal is no event)
             await asyncio.sleep(POLL_SECONDS)
+        self._look_around()
+
+    def _look_around(self) -> None:
+        """What may be read has changed: every job may be placed, or judged, otherwise."""
+        unseen = self._sight.unseen()
+        if unseen == self.store.unseen:
+            return
+        self.store.unseen = unseen
+        if places_blindly(unseen):
+            log.warning("Builtin gangs are left to the cluster's scheduler, as if Delegated", unseen=sorted(unseen))
+        else:
+            log.info("Builtin gangs are placed", unseen=sorted(unseen))
+        for target in self.store.targets():
+            self._mark(target)
+        self.capacity_changed()
 
     async def _watch_over(self) -> None:
         while True:
             self._watchdog.check()
             if self._dead:
                 raise EngineDead("; ".join(self._dead))
+            if self._working:
+                self._look_around()
             self.report()
             await asyncio.sleep(self._settings.report_interval)
 
@@ -233,17 +250,23 @@ class Engine:
         telemetry.objects(self.store.counts())
         if self._working:
             telemetry.jobs([job.uid for job in self.store.jobs.values()], self._client.clock.now())
-        told = [i for i in self._informers if i.required or i.refused is None]
-        telemetry.watches(
-            {str(i.resource): now - i.last_activity for i in told if i.last_activity is not None},
-            {str(i.resource): i.healthy(now) for i in told},
-        )
+        self._report_watches(now)
+
+    def _report_watches(self, now: float) -> None:
+        """Of two informers of one resource the worse counts."""
+        silent: dict[str, float] = {}
+        healthy: dict[str, bool] = {}
         for informer in self._informers:
             resource = str(informer.resource)
-            more = informer.poisoned - self._unreadable.get(resource, 0)
+            if informer.required or informer.refused is None:
+                healthy[resource] = informer.healthy(now) and healthy.get(resource, True)
+                if informer.last_activity is not None:
+                    silent[resource] = max(now - informer.last_activity, silent.get(resource, 0.0))
+            more = informer.poisoned - self._unreadable.get(informer, 0)
             if more:
-                telemetry.unreadable(resource, more)
-            self._unreadable[resource] = informer.poisoned
+                self._telemetry.unreadable(resource, more)
+            self._unreadable[informer] = informer.poisoned
+        self._telemetry.watches(silent, healthy)
 
     def fleet(self) -> Fleet | None:
         """All jobs as they are now; None where another process leads, which tells of them."""

@@ -131,7 +131,8 @@ class _Creation:
         if store.gang(snapshot.uid).news != self._news:
             return "a pod has failed or is being deleted"
         node = self._record.nodes[rank]
-        if node and not _still_takes_pods(snapshot.nodes.get(node), store.nodes.get(node)):
+        judged = node and "nodes" not in snapshot.unseen
+        if judged and not _still_takes_pods(snapshot.nodes.get(node), store.nodes.get(node)):
             return f"node {node} has changed"
         return ""
 

@@ -131,9 +131,12 @@ def job_sink(store: Store) -> KindSink[JobView]:
     return KindSink(store.upsert_job, lambda key, _: store.delete_job(key.uid), known, _key, version)
 
 
-def pod_sink(store: Store) -> KindSink[PodView]:
+def pod_sink(store: Store, besides: frozenset[str] = frozenset()) -> KindSink[PodView]:
+    """`besides`: namespaces whose pods another sink brings in."""
+
     def known(namespace: str | None) -> set[ObjectKey]:
-        return {_key(pod) for pod in store.table.pods.values() if namespace in (None, pod.namespace)}
+        pods = store.table.pods.values()
+        return {_key(pod) for pod in pods if namespace in (None, pod.namespace) and pod.namespace not in besides}
 
     def version(key: ObjectKey) -> int:
         pod = store.table.pods.get(key.uid)

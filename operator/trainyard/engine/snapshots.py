@@ -155,6 +155,7 @@ def _partly_bound(store: Store) -> Iterable[Key]:
         if not job.status.open:
             continue
         record, gang = store.children.records(job.uid).get(job.status.attempt), store.gang(job.uid)
-        delegated = record is not None and not any(record.nodes)
-        if delegated and gang.pods and 0 < len(gang.pods) - gang.unbound < record.size:
+        if record is None or any(record.nodes) or not gang.pods:
+            continue
+        if 0 < len(gang.pods) - gang.unbound < record.size:
             yield job.key

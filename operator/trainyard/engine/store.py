@@ -62,6 +62,8 @@ class Store:
         self.quotas: dict[str, dict[str, QuotaView]] = {}
         self.priority_classes: dict[str, PriorityClassView] = {}
         self.namespaces: dict[str, NamespaceView] = {}
+        self.unseen: frozenset[str] = frozenset()
+        """Kinds that the operator may not read (plural names); what is held of them may be old or nothing."""
         self._listener = listener
         self._clock = clock
         self._keys: dict[str, Key] = {}

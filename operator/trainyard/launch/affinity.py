@@ -33,6 +33,16 @@ def avoiding(affinity: Raw, nodes: Iterable[str]) -> Json:
     )
 
 
+def among(affinity: Raw, labels: Iterable[tuple[str, str]]) -> Json:
+    """Only nodes with these labels."""
+    owned = [{"key": key, "operator": "In", "values": [value]} for key, value in labels]
+    if not owned:
+        return dict(affinity)
+    return _in_every_term(
+        affinity, lambda term: {**term, "matchExpressions": [*(term.get("matchExpressions") or ()), *owned]}
+    )
+
+
 def together(affinity: Raw, labels: Mapping[str, str], required: str, preferred: str) -> Json:
     """In one domain with the pods of these labels; the arguments are node labels, empty for no wish."""
     pods = dict(affinity.get("podAffinity") or {})

@@ -24,8 +24,8 @@ from trainyard.api.constants import (
 )
 from trainyard.api.effective import EffectiveRole, effective_roles, trainer_index
 from trainyard.api.names import hosts_name, pod_name, service_name, uid5
-from trainyard.api.types import Framework, JobSpec
-from trainyard.launch.affinity import avoiding, pinned, together
+from trainyard.api.types import Framework, JobSpec, Placement
+from trainyard.launch.affinity import among, avoiding, pinned, together
 from trainyard.launch.claims import checkpoint_path, claim_name
 from trainyard.launch.place import HOSTS_KEY, LIST_KEY, Place
 from trainyard.launch.settings import LaunchSettings
@@ -248,6 +248,8 @@ def _affinity(of: Gang, place: Seat, own: Raw) -> Json:
         return pinned(own, node)
     # Placed by another: what our scheduler would have seen to is said to theirs.
     affinity = avoiding(own, of.avoid)
+    if of.spec.scheduling.placement is Placement.BUILTIN:
+        affinity = among(affinity, of.settings.owned_nodes)
     topology = of.spec.scheduling.topology
     if topology is not None:
         keys = dict(of.settings.levels)

@@ -157,6 +157,14 @@ class ClusterSnapshot:
     """Node name → host ports in use."""
     resident: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """The part of `usage` that never ends by itself: pods of DaemonSets and static pods."""
+    unseen: frozenset[str] = frozenset()
+    """Kinds that the operator may not read (plural names): what is empty above for them says nothing."""
+
+
+def places_blindly(unseen: frozenset[str]) -> bool:
+    """Room cannot be judged: nodes are not seen, or not all of the pods on them. Every gang is left to the cluster's
+    own scheduler then, as if Delegated."""
+    return not unseen.isdisjoint(("nodes", "pods"))
 
 
 @dataclass(frozen=True, slots=True)

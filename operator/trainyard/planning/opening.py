@@ -110,6 +110,12 @@ def ending_message(now: Situation, pods: tuple[PodView, ...]) -> str:
             f"; node {node} does not answer, so nobody knows whether its pods still run: bring it back, or make sure "
             f"it is off and then: kubectl delete node {node}"
         )
+    late = [p for p in pods if now.nodes_unseen and p.node and p.deletion is not None and now.note.due(p.deletion)]
+    if late:
+        text += (
+            f"; its time is over, and the operator may not read nodes, so it cannot tell whether {late[0].node} still "
+            f"answers. See: kubectl get node {late[0].node}"
+        )
     return text
 
 

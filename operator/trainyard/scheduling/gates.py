@@ -37,8 +37,8 @@ def _namespace(round_: Round, request: GangRequest) -> Obstacle | None:
 
 def _priority_class(round_: Round, request: GangRequest) -> Obstacle | None:
     name = request.priority_class
-    if not name or name in round_.cluster.priority_classes:
-        return None
+    if not name or name in round_.cluster.priority_classes or "priorityclasses" in round_.cluster.unseen:
+        return None  # where they may not be read, the dry run tells of one that does not exist
     return Obstacle(
         Reason.UNKNOWN_PRIORITY_CLASS,
         f"PriorityClass {name} does not exist: create it, or name another. See: kubectl get priorityclasses",
@@ -83,7 +83,8 @@ def _claim(round_: Round, request: GangRequest) -> Obstacle | None:
             Reason.CLAIM_TERMINATING,
             f"PersistentVolumeClaim {name} is being deleted; wait for it to be gone, or name another claim. {look}",
         )
-    if claim.phase != "Bound" and not claim.wait_for_consumer:
+    may_bind_late = claim.wait_for_consumer or "storageclasses" in round_.cluster.unseen
+    if claim.phase != "Bound" and not may_bind_late:
         return Obstacle(
             Reason.CLAIM_PENDING,
             f"PersistentVolumeClaim {name} is {claim.phase} and no pod can mount it before it is bound to a volume. "

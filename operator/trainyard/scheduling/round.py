@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from trainyard.api.reasons import Reason
 from trainyard.api.types import Placement
-from trainyard.model.cluster import ClusterSnapshot, GangRequest, SchedulingPolicy
+from trainyard.model.cluster import ClusterSnapshot, GangRequest, SchedulingPolicy, places_blindly
 from trainyard.model.views import Instant, Key
 from trainyard.scheduling.backfill import Backfill, Hold, Marks, marks
 from trainyard.scheduling.filters import Filters
@@ -49,8 +49,10 @@ class Round:
         }
 
     def delegated(self, request: GangRequest) -> bool:
-        """The cluster's own scheduler chooses the nodes: asked for, or the accelerators do not show on nodes."""
-        return request.placement is Placement.DELEGATED or self.device_backed(request)
+        """The cluster's own scheduler chooses the nodes: asked for, the accelerators do not show on nodes, or room
+        cannot be judged from what the operator may read."""
+        blind = places_blindly(self.cluster.unseen)
+        return blind or request.placement is Placement.DELEGATED or self.device_backed(request)
 
     def device_backed(self, request: GangRequest) -> bool:
         return any(r.accelerator in self.policy.device_backed for r in request.roles)

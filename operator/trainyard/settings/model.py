@@ -291,6 +291,7 @@ class Settings(BaseSettings):
             healthy_run_seconds=self.healthy_run,
             avoid_seconds=self.avoid_time,
             hold_seconds=self.hold_time,
+            device_backed=frozenset(self.device_backed),
         )
 
     def scheduling_policy(self) -> SchedulingPolicy:
@@ -325,5 +326,5 @@ class Settings(BaseSettings):
             stuck_after=self.stuck_after,
             inherited_labels=self.inherit_labels,
             inherited_annotations=self.inherit_annotations,
-        )
             pod_security=self.pod_security,
+        )
