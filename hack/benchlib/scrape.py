@@ -10,6 +10,7 @@ import asyncio
 import json
 import statistics
 import sys
+import time
 from collections.abc import Awaitable
 from functools import partial
 
@@ -70,6 +71,7 @@ async def _run() -> dict[str, float]:
         "scrape_bytes": float(plain["size"][0]),
         "scrape_gzip_bytes": float(packed["size"][0]),
         "scrape_freeze_ms": frozen * 1000,
+        "scrape_hold_ms": max(_holds(endpoint)) * 1000,
         "scrape_ms": statistics.median(plain["took"]) * 1000,
         "scrape_gzip_ms": statistics.median(packed["took"]) * 1000,
         "scrape_worst_ms": max(*plain["took"], *packed["took"]) * 1000,
@@ -105,6 +107,21 @@ async def _plan_until(store: Store, end: Awaitable[object]) -> list[float]:
             decide(snapshot, NOW, policy)
         lags.append(max(0.0, steady() - due))
     return lags
+
+
+def _holds(endpoint: Endpoint) -> list[float]:
+    """Processor time between two moments at which a scrape lets others run; no neighbour on the machine changes it."""
+    holds: list[float] = []
+    for _ in range(10):
+        answer = endpoint.answer("", compress=True)
+        try:
+            while True:
+                started = time.thread_time()
+                answer.send(None)
+                holds.append(time.thread_time() - started)
+        except StopIteration:
+            pass
+    return holds
 
 
 def _timed_freeze(store: Store) -> tuple[float, Fleet]:

@@ -93,6 +93,7 @@ class Endpoint:
             self._subject.report()
             openmetrics = content_type.startswith("application/openmetrics-text")
             instruments = encode(self._metrics.registry)
+            await asyncio.sleep(0)
             fleet = self._subject.fleet()
             series = self._text.render(fleet, openmetrics=openmetrics) if fleet is not None else iter(())
             body = await _assemble(
