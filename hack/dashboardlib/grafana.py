@@ -17,7 +17,8 @@ from dashboardlib.model import Board, Kind, Marker, Panel, Query, Steps, Variabl
 SOURCE = grafana.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG = "trainyard"
 FILL = 25
-MANY_SERIES = 4
+BAR_INTERVAL = "2m"
+"""The narrowest bar: it must hold two scrapes for an increase to be seen."""
 
 Builder = TypeVar("Builder", timeseries.Panel, stat.Panel, table.Panel, statetimeline.Panel)
 
@@ -122,7 +123,7 @@ def _series(panel: Panel) -> timeseries.Panel:
     if panel.stacked:
         made.stacking(common.StackingConfig().mode(models.StackingMode.NORMAL)).fill_opacity(FILL)
     if panel.bars:
-        made.draw_style(models.GraphDrawStyle.BARS).fill_opacity(100)
+        made.draw_style(models.GraphDrawStyle.BARS).fill_opacity(100).interval(BAR_INTERVAL)
     if panel.steps:
         made.thresholds_style(common.GraphThresholdsStyleConfig().mode(models.GraphThresholdsStyleMode.DASHED))
     return made

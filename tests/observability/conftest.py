@@ -1,0 +1,40 @@
+"""A real control plane with fake kubelets for the tests in which a real Prometheus looks on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from support.proxy import Wire
+from support.world import World
+from support.yard import Cluster, apply_crds, ensure_cluster, shared
+from trainyard.kube.client import Client
+from trainyard.kube.credentials import from_kubeconfig
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    found = ensure_cluster(shared("api"), "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers")
+    apply_crds(found)
+    return found
+
+
+@pytest.fixture
+async def world(cluster: Cluster, tmp_path: Path) -> AsyncIterator[World]:
+    async with Client(from_kubeconfig(cluster.kubeconfig, None)) as client:
+        made = World(cluster, client, f"t-{uuid4().hex[:8]}", tmp_path)
+        await made.open()
+        try:
+            yield made
+            assert made.history.violations() == [], made.describe()
+        finally:
+            await made.close()
+
+
+@pytest.fixture
+async def wire(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Wire]:
+    async with Wire(cluster, tmp_path) as wire:
+        yield wire
