@@ -20,7 +20,7 @@ from trainyard.engine.fleet import freeze
 from trainyard.engine.store import Store
 from trainyard.kube.clock import steady
 from trainyard.telemetry.certificates import ServedCertificate, TlsFiles
-from trainyard.telemetry.endpoint import Endpoint, Subject, serve_metrics
+from trainyard.telemetry.endpoint import FORMS, Endpoint, Subject, serve_metrics
 from trainyard.telemetry.fleet import Fleet
 from trainyard.telemetry.fleet_text import FleetText, Limits
 from trainyard.telemetry.metrics import Metrics
@@ -120,6 +120,16 @@ async def test_readers_that_come_together_share_an_answer(world: World) -> None:
     packed = await endpoint.answer("", compress=True)
     assert gzip.decompress(packed.body).startswith(b"# HELP")
     assert world.reports == 2, "another form is another answer"
+
+
+async def test_many_forms_of_an_answer_are_not_all_kept(world: World) -> None:
+    endpoint = world.endpoint(fresh_seconds=60.0)
+    for minor in range(FORMS + 3):
+        accept = f"application/openmetrics-text; version=1.0.{minor}"
+        await endpoint.answer(accept, compress=False)
+    await endpoint.answer(accept, compress=False)
+    assert world.reports == FORMS + 3, "the latest is still there"
+    assert len(endpoint._answers) == FORMS
 
 
 async def test_the_event_loop_goes_on_while_a_large_answer_is_put_together() -> None:

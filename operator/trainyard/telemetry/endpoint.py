@@ -27,6 +27,8 @@ from trainyard.telemetry.metrics import Metrics
 SLICE_SECONDS = 0.001
 """For which the event loop is held at a time."""
 FRESH_SECONDS = 1.0
+FORMS = 4
+"""Of an answer, by format and compression, that are kept while they are fresh."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -101,9 +103,14 @@ class Endpoint:
                 compress=compress,
             )
             self._metrics.scraped(HTTPStatus.OK, steady() - started)
-            self._answers = {key: a for key, a in self._answers.items() if started - a.at < self._fresh}
-            found = self._answers[(content_type, compress)] = Answer(started, body, content_type)
+            found = Answer(started, body, content_type)
+            self._keep((content_type, compress), found)
             return found
+
+    def _keep(self, form: tuple[str, bool], answer: Answer) -> None:
+        """A reader may ask for any number of versions of a format; answers take megabytes."""
+        fresh = [(f, a) for f, a in self._answers.items() if f != form and answer.at - a.at < self._fresh]
+        self._answers = dict([*fresh, (form, answer)][-FORMS:])
 
 
 def _encoded(pieces: Iterator[str]) -> Iterator[bytes]:
