@@ -123,6 +123,9 @@ class Cluster:
     def partly_bound(self, *jobs: str) -> Cluster:
         return self._with(partly_bound=tuple(Key("team", job) for job in jobs))
 
+    def unseen(self, *kinds: str) -> Cluster:
+        return self._with(unseen=frozenset(kinds))
+
     def _with(self, **fields: Any) -> Cluster:
         return Cluster(replace(self.snapshot, **fields))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scheduling.builders import GPU, NOW, decide, delegated, grant, granted, make_cluster, make_gang, refusal, refused
 from trainyard.api.reasons import Reason
 from trainyard.api.types import Placement
@@ -56,3 +58,26 @@ def test_delegated_job_behind_a_waiting_one_for_quota_marks_no_nodes() -> None:
     decision = decide(cluster, large, delegated("d", age=5).workers(2), other.role("cpu", 1, gpus=0))
     assert refused(decision) == {"large": "InsufficientCapacity", "d": "BehindOtherJob", "other": "BehindOtherJob"}
     assert "team/large" in decision.refusals[2].message
+
+
+@pytest.mark.parametrize("kind", ["nodes", "pods"])
+def test_where_room_cannot_be_judged_every_gang_is_left_to_others(kind: str) -> None:
+    cluster = make_cluster().racks(1, nodes=1).unseen(kind)
+    given = grant(cluster, make_gang("a", required_level="rack").workers(9))
+    assert (given.nodes, given.placement) == (("",) * 9, Placement.DELEGATED)
+
+
+@pytest.mark.parametrize("kind", ["persistentvolumes", "namespaces", "resourcequotas"])
+def test_room_can_be_judged_without_the_rest(kind: str) -> None:
+    given = grant(make_cluster().racks(1, nodes=1).unseen(kind), make_gang("a").workers(1))
+    assert (given.nodes, given.placement) == (("b1-r1-n1",), Placement.BUILTIN)
+
+
+def test_what_cannot_be_read_is_no_obstacle() -> None:
+    cluster = make_cluster().racks(1, nodes=1).claim("c", phase="Pending", volume="")
+    unknown = make_gang("a", priority_class="x").workers(1)
+    pending = make_gang("b", claim="c").workers(1)
+    assert refusal(cluster, unknown).reason is Reason.UNKNOWN_PRIORITY_CLASS
+    assert refusal(cluster, pending).reason is Reason.CLAIM_PENDING
+    assert granted(decide(cluster.unseen("priorityclasses"), unknown)) == ["a"]
+    assert granted(decide(cluster.unseen("storageclasses"), pending)) == ["b"]
