@@ -21,7 +21,7 @@ from trainyard.model.cluster import (
 )
 from trainyard.model.views import Instant
 
-REQUEST = GangRequest(KEY, "job-1", 0, "hash", NOW, (RoleRequest("worker", 2, 0, (("cpu", 1),)),))
+REQUEST = GangRequest(KEY, "job-1", 0, "hash", NOW, (RoleRequest("worker", 2, 0, (("cpu", 1),), host_ports=(29500,)),))
 GRANT = Grant(KEY, "job-1", 0, "hash", ("n1", "n2"), NOW)
 
 
@@ -52,7 +52,10 @@ async def test_a_grant_is_reserved_and_its_job_is_not_asked_for_again(bench: Ben
     round_ = Round(bench, Decision((GRANT,)))
     await round_.run()
     assert bench.begin().snapshot.grant == GRANT
-    assert [r.node for r in cluster_snapshot(bench.store).reservations] == ["n1", "n2"]
+    assert [(r.node, r.host_ports) for r in cluster_snapshot(bench.store).reservations] == [
+        ("n1", (29500,)),
+        ("n2", (29500,)),
+    ]
     assert round_.marked == [Target(KEY)]
     await round_.run()
     assert round_.asked == [(REQUEST,)]

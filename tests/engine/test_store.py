@@ -12,8 +12,10 @@ from trainyard.engine.queue import Target
 from trainyard.engine.sinks import pod_sink
 from trainyard.engine.snapshots import cluster_snapshot, job_snapshot
 from trainyard.engine.store import TOMBSTONE_SECONDS, Store
-from trainyard.kube.resources import PODS
+from trainyard.kube.resources import CONFIG_MAPS, PODS
+from trainyard.launch import LaunchSettings, render_record
 from trainyard.model.status import Finishing, JobStatus
+from trainyard.model.translate import child_view, record_view
 from trainyard.model.views import NamespaceView, NodeReady, NodeView, PodPhase, PodView, TrainerState
 
 GPU = "nvidia.com/gpu"
@@ -292,6 +294,17 @@ def test_a_record_reserves_its_ranks_until_they_are_bound(bench: Bench) -> None:
     bench.set_status(JobStatus(attempt=1))
     assert cluster_snapshot(bench.store).reservations == ()
     assert bench.listener.capacity > 0
+
+
+def test_a_record_reserves_the_ports_of_its_unbound_ranks(bench: Bench) -> None:
+    draft = bench.draft(0, ("n1", "n2", "n3", "n4"))
+    role = replace(draft.roles[0], host_ports=(29500,))
+    raw = bench.api.put(CONFIG_MAPS, render_record(bench.job, replace(draft, roles=(role,)), LaunchSettings()))
+    bench.store.upsert_record(child_view(raw), record_view(raw))
+    bench.store.upsert_pod(ours("a", 5, rank=1, node="n2", host_ports=(29500,)))
+    cluster = cluster_snapshot(bench.store)
+    assert [(r.node, r.host_ports) for r in cluster.reservations] == [(n, (29500,)) for n in ("n1", "n3", "n4")]
+    assert cluster.host_ports == {"n2": {29500}}
 
 
 def test_pods_whose_job_is_absent_are_planned_by_their_owner(bench: Bench) -> None:

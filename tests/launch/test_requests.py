@@ -123,6 +123,15 @@ class TestDraft:
         assert (a.gpus, a.processes, a.resources) == (2, 3, (("nvidia.com/gpu", 2),))
         assert (b.completes, b.framework, b.processes, b.resources) == (False, "jax", 1, (("cpu", 5),))
 
+    def test_the_host_ports_of_this_very_attempt(self) -> None:
+        ports = {"ports": [{"containerPort": 80, "hostPort": 8080}]}
+        roles = role("a", 1, pod={"hostNetwork": True}), role("b", 1, container=ports), role("c", 1)
+        job = make_job(*roles)
+        a, b, c = self.draft(job).roles
+        asked = role_request(make_job(*roles, status={"attempt": 5}), "a", (), SETTINGS)
+        assert (a.host_ports, b.host_ports, c.host_ports) == (asked.host_ports, (8080,), ())
+        assert a.host_ports != role_request(job, "a", (), SETTINGS).host_ports
+
     @pytest.mark.parametrize(
         "framework, gpus, processes",
         [("torch", 8, 8), ("torch", 0, 1), ("custom", 2, 2), ("jax", 8, 1), ("tensorflow", 8, 1)],

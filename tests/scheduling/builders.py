@@ -87,8 +87,9 @@ class Cluster:
         held = {**self.snapshot.resident, name: {"cpu": cpu, "pods": pods}}
         return self.used(name, cpu=cpu, pods=pods)._with(resident=held)
 
-    def reserved(self, name: str, gpus: int, job_uid: str = "uid-other") -> Cluster:
-        return self._with(reservations=(*self.snapshot.reservations, Reservation(job_uid, name, amounts(gpus))))
+    def reserved(self, name: str, gpus: int, job_uid: str = "uid-other", ports: tuple[int, ...] = ()) -> Cluster:
+        promised = Reservation(job_uid, name, amounts(gpus), host_ports=ports)
+        return self._with(reservations=(*self.snapshot.reservations, promised))
 
     def quota(self, name: str, hard: Mapping[str, int], used: Mapping[str, int] | None = None) -> Cluster:
         view = QuotaView("team", name, tuple(sorted(hard.items())), tuple(sorted((used or {}).items())))

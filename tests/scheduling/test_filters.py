@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduling.builders import POLICY, decide, grant, make_cluster, make_gang, node, refusal
+from scheduling.builders import POLICY, decide, grant, granted, make_cluster, make_gang, node, refusal
 from trainyard.api.reasons import Reason
 from trainyard.model.cluster import SchedulingPolicy
 from trainyard.model.views import NodeReady, NodeTerms, Requirement, Taint, Toleration
@@ -132,6 +132,15 @@ def test_blamed_nodes_are_avoided_and_counted() -> None:
     told = refusal(cluster, gang.workers(2))
     assert told.reason is Reason.INSUFFICIENT_CAPACITY
     assert "room for 1 of 2 pods now (1 node avoided after failures)" in told.message
+
+
+def test_promised_host_ports_are_taken_too() -> None:
+    cluster = make_cluster().racks(1, nodes=2).reserved("b1-r1-n1", gpus=1, ports=(29500, 29501))
+    gang = make_gang("a").workers(1, gpus=1, host_ports=(29500,))
+    assert grant(cluster, gang).nodes == ("b1-r1-n2",)
+    both = cluster.reserved("b1-r1-n2", gpus=1, ports=(29500,))
+    assert refusal(both, gang).reason is Reason.INSUFFICIENT_CAPACITY
+    assert granted(decide(both, make_gang("a").workers(1, gpus=1, host_ports=(29502,)))) == ["a"]
 
 
 def test_host_ports_are_taken_once_per_node() -> None:

@@ -126,7 +126,9 @@ class Memory:
         reserved: list[Reservation] = []
         for role in request.roles:
             for node in grant.nodes[role.first_rank : role.first_rank + role.replicas]:
-                reserved.append(Reservation(grant.uid, node, role.resources, grant.key.namespace))
+                reserved.append(
+                    Reservation(grant.uid, node, role.resources, grant.key.namespace, host_ports=role.host_ports)
+                )
         self.grants[grant.uid] = HeldGrant(grant, self._clock() + seconds, tuple(reserved))
 
     def grant(self, uid: str) -> Grant | None:

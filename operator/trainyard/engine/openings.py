@@ -77,11 +77,17 @@ class Openings:
     def reservations(self) -> list[Reservation]:
         return [
             Reservation(
-                uid, node, opening.record.locate(rank)[0].resources, opening.namespace, rank not in opening.uncreated
+                uid,
+                node,
+                role.resources,
+                opening.namespace,
+                rank not in opening.uncreated,
+                role.host_ports,
             )
             for uid, opening in self._openings.items()
             for rank, node in opening.unbound.items()
             if node or rank in opening.uncreated
+            for role in (opening.record.locate(rank)[0],)
         ]
 
 

@@ -72,10 +72,14 @@ def draft_record(
         role.name: told[role.name] if role.name in told else template_resources(job, role.name, settings)
         for role in spec_of(job).roles
     }
+    ports = {
+        role.name: host_ports(_sample(job, role.name, settings, grant.attempt, [])["spec"])
+        for role in spec_of(job).roles
+    }
     return RecordDraft(
         job_uid=job.uid,
         attempt=grant.attempt,
-        roles=_record_roles(job, effective_roles(spec_of(job)), resources),
+        roles=_record_roles(job, effective_roles(spec_of(job)), resources, ports),
         nodes=grant.nodes or ("",) * total_pods(spec_of(job)),
         spec_hash=job.spec_hash,
         build=build,
@@ -86,7 +90,7 @@ def draft_record(
 
 def _sample(job: JobView, role: str, settings: LaunchSettings, attempt: int, won: list[str]) -> Json:
     roles = effective_roles(spec_of(job))
-    draft = RecordDraft(job.uid, attempt, _record_roles(job, roles, {}), (), job.spec_hash, "")
+    draft = RecordDraft(job.uid, attempt, _record_roles(job, roles, {}, {}), (), job.spec_hash, "")
     rank = _effective(job, roles, role).offset
     return pod(gang(job, draft, settings, roles=roles), seat(draft, rank), won)
 
@@ -99,7 +103,10 @@ def _effective(job: JobView, roles: Iterable[EffectiveRole], name: str) -> Effec
 
 
 def _record_roles(
-    job: JobView, roles: Iterable[EffectiveRole], resources: Mapping[str, Resources]
+    job: JobView,
+    roles: Iterable[EffectiveRole],
+    resources: Mapping[str, Resources],
+    ports: Mapping[str, tuple[int, ...]],
 ) -> tuple[RecordRole, ...]:
     return tuple(
         RecordRole(
@@ -111,6 +118,7 @@ def _record_roles(
             gpus=role.gpus,
             processes=processes_per_pod(written, role.framework, role.gpus),
             resources=resources.get(role.name, ()),
+            host_ports=ports.get(role.name, ()),
         )
         for role, written in zip(roles, spec_of(job).roles, strict=True)
     )

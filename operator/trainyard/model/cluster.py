@@ -120,6 +120,7 @@ class Reservation:
     namespace: str = ""
     created: bool = False
     """Its pod exists, though on no node yet: quotas count it by themselves."""
+    host_ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ class RecordRole:
     """Per pod."""
     resources: Resources = ()
     """What one pod really asks for, as the dry run told."""
+    host_ports: tuple[int, ...] = ()
+    """Ports of its node that a pod takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def encode_record(draft: RecordDraft) -> bytes:
                 "gpus": r.gpus,
                 "processes": r.processes,
                 "resources": dict(r.resources),
+                **({"hostPorts": list(r.host_ports)} if r.host_ports else {}),
             }
             for r in draft.roles
         ],
@@ -152,6 +155,7 @@ def _record(raw: dict[str, Any], *, name: str, uid: str, created: float, deletin
                 r["gpus"],
                 r["processes"],
                 tuple(sorted((k, v) for k, v in r["resources"].items())),
+                tuple(r.get("hostPorts", ())),
             )
             for r in raw["roles"]
         ),

@@ -45,13 +45,15 @@ class Ledger:
         for name, used in cluster.usage.items():
             if name in topology.index and used:
                 self.enter(self.free, topology.index[name], tuple(used.get(c, 0) for c in self.columns))
-        for reservation in cluster.reservations:
-            if reservation.node in topology.index:
-                self.enter(self.free, topology.index[reservation.node], self.need(reservation.resources))
-        self.open: View = list(self.free)
         self.ports: dict[int, frozenset[int]] = {
             topology.index[name]: ports for name, ports in cluster.host_ports.items() if name in topology.index
         }
+        for reservation in cluster.reservations:
+            if reservation.node in topology.index:
+                node = topology.index[reservation.node]
+                self.enter(self.free, node, self.need(reservation.resources))
+                self._take_ports(node, reservation.host_ports)
+        self.open: View = list(self.free)
 
     def _allocatable(self, topology: Topology) -> View:
         seen: dict[Resources, int] = {}
@@ -84,9 +86,12 @@ class Ledger:
         """A granted rank."""
         self.enter(self.free, node, need)
         self.enter(self.open, node, need)
-        if ports:
-            self.ports[node] = self.ports.get(node, frozenset()) | frozenset(ports)
+        self._take_ports(node, ports)
         self.version += 1
+
+    def _take_ports(self, node: int, ports: Sequence[int]) -> None:
+        if ports:
+            self.ports[node] = self.ports.get(node, frozenset()).union(ports)
 
     def hold(self, node: int, need: Vector) -> None:
         """Room kept for a job against those behind it."""
