@@ -417,6 +417,6 @@ def test_lines_survive_any_cutting(lines: list[bytes], tail: bytes, cuts: list[i
             yield stream[start:end]
 
     async def collect() -> list[bytes]:
-        return [line async for line in split_lines(chunks())]
+        return [line async for lines in split_lines(chunks()) for line in lines]
 
     assert asyncio.run(collect()) == lines

@@ -29,7 +29,7 @@ from trainyard.kube.resources import (
     Resource,
 )
 from trainyard.model import translate
-from trainyard.model.views import ClaimView, JobView, Key
+from trainyard.model.views import ClaimView, JobView, Key, PodView
 
 
 def build_informers(client: Client, store: Store, namespaces: tuple[str, ...]) -> list[Informer[Any]]:
@@ -64,12 +64,29 @@ def _job_reader(store: Store) -> Callable[[Object], JobView]:
     return read
 
 
+def _pod_reader(store: Store) -> Callable[[Object], PodView]:
+    """Reads a spec once for as long as it stays the same."""
+    pods = store.table.pods
+
+    def read(raw: Object) -> PodView:
+        return translate.pod_view(raw, pods.get(raw["metadata"]["uid"]))
+
+    return read
+
+
 def _of_jobs(client: Client, store: Store, scope: tuple[str, ...] | None) -> list[Informer[Any]]:
     """Jobs, pods, and the other children that carry our label."""
 
     return [
         Informer(client, TRAINING_JOBS, translate=_job_reader(store), sink=sinks.job_sink(store), namespaces=scope),
-        Informer(client, PODS, translate=translate.pod_view, sink=sinks.pod_sink(store), namespaces=scope),
+        Informer(
+            client,
+            PODS,
+            translate=_pod_reader(store),
+            sink=sinks.pod_sink(store),
+            namespaces=scope,
+            packed_spec=True,
+        ),
         Informer(
             client,
             CONFIG_MAPS,
@@ -94,11 +111,13 @@ def _elsewhere(client: Client, store: Store, namespaces: tuple[str, ...]) -> lis
     """Pods of the namespaces that are not served, for the room they take. They are strangers, whoever owns them."""
     if not namespaces:
         return []
+    read = _pod_reader(store)
     return [
         Informer(
             client,
             PODS,
-            translate=lambda raw: replace(translate.pod_view(raw), job="", job_uid=""),
+            translate=lambda raw: replace(read(raw), job="", job_uid=""),
+            packed_spec=True,
             sink=sinks.pod_sink(store, besides=frozenset(namespaces)),
             fields=",".join(f"metadata.namespace!={name}" for name in namespaces),
             required=False,

@@ -16,7 +16,7 @@ from trainyard.model.views import Key, PodView, Resources
 _K = TypeVar("_K", Key, str)
 _C = TypeVar("_C", str, int)
 _ONE_POD: Resources = (("pods", 1),)
-_content = attrgetter(*(f.name for f in fields(PodView) if f.name != "resource_version"))
+_content = attrgetter(*(f.name for f in fields(PodView) if f.name not in ("resource_version", "spec_hash")))
 
 
 @dataclass(slots=True)

@@ -71,7 +71,8 @@ class Sink(Protocol[V_contra]):
 
 
 class Informer(Generic[V]):
-    """One resource, cluster-wide or in some namespaces (one stream each). `required`: no readiness without it."""
+    """One resource, cluster-wide or in some namespaces (one stream each). `required`: no readiness without it.
+    `packed_spec`: `translate` may be given the spec as JSON bytes."""
 
     def __init__(
         self,
@@ -84,6 +85,7 @@ class Informer(Generic[V]):
         labels: str | None = None,
         fields: str | None = None,
         metadata_only: bool = False,
+        packed_spec: bool = False,
         required: bool = True,
         silence: float = SILENCE,
         page_size: int = PAGE_SIZE,
@@ -95,6 +97,7 @@ class Informer(Generic[V]):
         self._translate = translate
         self._sink = sink
         self._selection: dict[str, Any] = {"labels": labels, "fields": fields, "metadata_only": metadata_only}
+        self._packed_spec = packed_spec
         self._silence = silence
         self._page_size = page_size
         self._all_synced = asyncio.Event()
@@ -239,6 +242,7 @@ class _Stream:
             resource_version=version,
             timeout_seconds=random.randint(*WATCH_SECONDS),
             silence=informer._silence,
+            packed_spec=informer._packed_spec,
             on_open=self._up,
             **informer._selection,
         )

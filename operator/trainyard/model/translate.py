@@ -8,11 +8,12 @@ raises (ValueError), because guessing there would rewrite history.
 from __future__ import annotations
 
 import binascii
+import json
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from sys import intern
-from typing import Any
+from typing import Any, NamedTuple
 
 from trainyard.api.constants import (
     GROUP,
@@ -91,15 +92,17 @@ _PHASES = {phase.value: phase for phase in PodPhase}
 _NOT_BEST_EFFORT_KEYS = frozenset(("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"))
 
 
-def pod_view(raw: Raw) -> PodView:
-    """Any pod. Trainer, role and rank are read only where a TrainingJob controls it: strangers' labels mean nothing."""
-    meta, spec, status = raw["metadata"], raw["spec"], raw.get("status") or _NONE
+def pod_view(raw: Raw, previous: PodView | None = None) -> PodView:
+    """Any pod. Trainer, role and rank are read only where a TrainingJob controls it: strangers' labels mean nothing.
+
+    `previous` saves reading a packed spec that is still the same.
+    """
+    meta, status = raw["metadata"], raw.get("status") or _NONE
+    spec = _pod_spec(raw["spec"], previous)
     labels = meta.get("labels") or _NONE
     job_uid = _owner_uid(meta)
     ready, disruption, unschedulable, since = _pod_conditions(status.get("conditions") or ())
     deletion = meta.get("deletionTimestamp")
-    affinity = spec.get("affinity")
-    gates = spec.get("schedulingGates")
     finalizers = meta.get("finalizers")
     return PodView(
         namespace=intern(meta["namespace"]),
@@ -113,25 +116,27 @@ def pod_view(raw: Raw) -> PodView:
         rank=_number(labels.get(LABEL_RANK), -1) if job_uid else -1,
         incarnation=_number(labels.get(LABEL_ATTEMPT), -1) if job_uid else -1,
         phase=_PHASES.get(status.get("phase", ""), PodPhase.PENDING),
-        node=intern(spec.get("nodeName") or ""),
+        node=spec.node,
         nominated=intern(status.get("nominatedNodeName") or ""),
         created=_instant(meta.get("creationTimestamp")),
         deletion=_instant(deletion) if deletion else None,
         deletion_grace=meta.get("deletionGracePeriodSeconds") or 0,
         ready=ready,
-        trainer=_trainer(spec, status) if job_uid else _NOT_STARTED,
+        trainer=_trainer(spec.trainer_name, status) if job_uid else _NOT_STARTED,
         disruption=disruption,
         reason=intern((status.get("reason") or "")[:MAX_WORD]),
         message=(status.get("message") or "")[:MAX_TEXT],
         unschedulable=unschedulable,
         unschedulable_since=since,
-        gates=tuple(g["name"] for g in gates[:MAX_NAMES]) if gates else (),
+        gates=spec.gates,
         finalizers=tuple(finalizers[:MAX_NAMES]) if finalizers else (),
-        resources=pod_resources(spec),
-        priority=spec.get("priority") or 0,
-        pinned=intern(pinned_node(node_terms(affinity))) if affinity else "",
-        host_ports=host_ports(spec)[:MAX_PORTS],
+        resources=spec.resources,
+        priority=spec.priority,
+        pinned=spec.pinned,
+        host_ports=spec.host_ports,
         resident=not job_uid and _is_resident(meta),
+        trainer_name=spec.trainer_name,
+        spec_hash=spec.spec_hash,
     )
 
 
@@ -316,13 +321,44 @@ def _pod_conditions(conditions: Iterable[Raw]) -> tuple[bool, str, str, Instant 
     return ready, disruption, unschedulable, since
 
 
-def _trainer(spec: Raw, status: Raw) -> TrainerState:
-    statuses = status.get("containerStatuses")
-    if not statuses:
-        return _NOT_STARTED
-    containers = spec["containers"]
-    name = TRAINER if any(c["name"] == TRAINER for c in containers) else containers[0]["name"]
-    for container in statuses:
+class _PodSpec(NamedTuple):
+    """What a pod's view holds of its spec, under the same names, so that a view can stand in for it."""
+
+    node: str
+    gates: tuple[str, ...]
+    resources: Resources
+    priority: int
+    pinned: str
+    host_ports: tuple[int, ...]
+    trainer_name: str
+    spec_hash: int
+
+
+def _pod_spec(raw: Raw | bytes, previous: PodView | None) -> _PodSpec | PodView:
+    packed = hash(raw) if isinstance(raw, bytes) else 0
+    if packed and previous is not None and previous.spec_hash == packed:
+        return previous
+    spec: Raw = json.loads(raw) if isinstance(raw, bytes) else raw
+    affinity, gates = spec.get("affinity"), spec.get("schedulingGates")
+    return _PodSpec(
+        node=intern(spec.get("nodeName") or ""),
+        gates=tuple(g["name"] for g in gates[:MAX_NAMES]) if gates else (),
+        resources=pod_resources(spec),
+        priority=spec.get("priority") or 0,
+        pinned=intern(pinned_node(node_terms(affinity))) if affinity else "",
+        host_ports=host_ports(spec)[:MAX_PORTS],
+        trainer_name=_trainer_name(spec.get("containers") or ()),
+        spec_hash=packed,
+    )
+
+
+def _trainer_name(containers: Sequence[Raw]) -> str:
+    names = [container["name"] for container in containers]
+    return TRAINER if TRAINER in names else intern(names[0]) if names else ""
+
+
+def _trainer(name: str, status: Raw) -> TrainerState:
+    for container in status.get("containerStatuses") or ():
         if container.get("name") == name:
             return _trainer_state(container.get("state") or _NONE, container.get("lastState") or _NONE)
     return _NOT_STARTED

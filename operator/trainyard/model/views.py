@@ -115,6 +115,10 @@ class PodView:
     """Ports of its node that it takes."""
     resident: bool = False
     """It belongs to its node and never ends by itself: of a DaemonSet, or static."""
+    trainer_name: str = ""
+    """The trainer's container, by its name."""
+    spec_hash: int = 0
+    """Of the packed spec that what stands here of the spec was read from; 0 where it did not come packed."""
 
     @property
     def key(self) -> Key:
