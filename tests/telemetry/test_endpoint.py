@@ -211,8 +211,12 @@ async def test_renewed_files_are_noticed_by_themselves(world: World, authority: 
 async def test_a_client_needs_a_certificate_where_one_is_asked_for(world: World, authority: Authority) -> None:
     files = authority.pair("server")
     mutual = TlsFiles(files.certificate, files.key, authority.certificate)
-    async with serve_metrics("127.0.0.1", 0, world.endpoint(), ServedCertificate(mutual)) as port:
+    certificate = ServedCertificate(mutual)
+    async with serve_metrics("127.0.0.1", 0, world.endpoint(), certificate) as port:
         url = f"https://127.0.0.1:{port}/metrics"
+        assert (await fetch(url, context=authority.trusting(authority.pair("reader"))))[0] == 200
+        authority.pair("server")
+        assert certificate.refresh()
         assert (await fetch(url, context=authority.trusting(authority.pair("reader"))))[0] == 200
         with pytest.raises((aiohttp.ClientError, ssl.SSLError, ConnectionError)):
             await fetch(url, context=authority.trusting())

@@ -78,6 +78,27 @@ def test_gauges_forget_what_is_no_longer_told(metrics: Metrics) -> None:
     assert value(metrics, "reconcile_longest_active_seconds") == 7
 
 
+def test_what_the_process_suffers_is_told(metrics: Metrics) -> None:
+    metrics.lag(0.2)
+    metrics.unreadable("pods", 2)
+    metrics.unreadable("pods", 1)
+    assert value(metrics, "event_loop_lag_seconds_sum") == 0.2
+    assert value(metrics, "unreadable_objects_total", resource="pods") == 3
+
+
+def test_spans_of_a_start_reach_their_histograms(metrics: Metrics) -> None:
+    job = make_job().workers(2)
+    metrics.saw(job.view, NOW, 0, 0, 0)
+    metrics.granted(job.uid, 0, NOW + 1)
+    metrics.saw(job.opened().view, NOW + 3, 0, 0, 0)
+    assert value(metrics, "job_start_step_seconds_sum", step="record") == 2
+    assert value(metrics, "job_queue_wait_seconds_sum", start="first", outcome="opened") == 63
+    metrics.jobs([], NOW + 4)
+    metrics.leading(True)
+    metrics.saw(job.view, NOW + 5, 0, 0, 0)
+    assert value(metrics, "job_start_step_seconds_count", step="record") == 1, "a new lead has seen no beginning"
+
+
 def test_leadership_is_told(metrics: Metrics) -> None:
     assert value(metrics, "leader") == 0
     metrics.leading(True)
