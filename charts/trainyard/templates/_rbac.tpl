@@ -23,7 +23,7 @@ The tests compare these with what it really asks for.
 # Whether a gang fits into its namespace.
 - apiGroups: [""]
   resources: [resourcequotas]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # What happened to a job, as `kubectl describe` shows it.
 - apiGroups: [events.k8s.io]
   resources: [events]
@@ -34,13 +34,13 @@ The tests compare these with what it really asks for.
 {{- define "trainyard.rules.cluster" -}}
 - apiGroups: [""]
   resources: [nodes, namespaces, persistentvolumes]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [scheduling.k8s.io]
   resources: [priorityclasses]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [storage.k8s.io]
   resources: [storageclasses]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- end }}
 
 {{/* Whose token a reader of metrics shows, and what its owner may do. */}}
