@@ -46,6 +46,25 @@ async def test_orphaned_pods_are_left_alone(world: World) -> None:
     assert {p["metadata"]["uid"] for p in world.live("j")} == before
 
 
+async def test_a_job_applied_again_waits_for_pods_that_were_left_behind(world: World) -> None:
+    """Two jobs in one checkpoint folder must not happen unseen: a person ends the old pods, by the command told."""
+    await world.operator()
+    await running(world)
+    await world.delete_job("j", "Orphan")
+    await world.until(lambda: world.job("j") == {}, "the job to be gone")
+    await world.apply(job("j", role(replicas=2)))
+    await world.until(lambda: world.condition("j", "Placed").get("reason") == "EarlierJobEnding", "the job to wait")
+    message = world.condition("j", "Placed")["message"]
+    assert "3 pods" in message and "--cascade=orphan" in message
+    assert await world.quiet(3) == [] and len(world.live("j")) == 3
+    world.history.meddled.update(p["metadata"]["uid"] for p in world.pods("j"))
+    command = message[message.index("kubectl delete pods") :].split()
+    assert command[3:5] == ["-n", world.namespace]
+    world.kubectl(*command[1:], "--wait=false")
+    await world.until_phase("j", "Running")
+    assert len(world.live("j")) == 2
+
+
 async def test_a_job_applied_again_waits_for_the_pods_of_the_earlier_one(world: World) -> None:
     await world.operator()
     await world.add_nodes(3)

@@ -91,12 +91,18 @@ async def test_no_attempt_opens_while_hosts_are_there(bench: Bench) -> None:
     assert bench.api.written("create", CONFIG_MAPS) == []
 
 
+@pytest.mark.parametrize("owned", [True, False])
 @pytest.mark.parametrize("dead", [False, True])
-async def test_no_attempt_opens_beside_a_pod_of_an_earlier_job_that_is_not_dead(bench: Bench, dead: bool) -> None:
+async def test_no_attempt_opens_beside_a_pod_of_an_earlier_job_that_is_not_dead(
+    bench: Bench, dead: bool, owned: bool
+) -> None:
     bench.open()
     stranger = bench.pod(0, stored=False)
-    raw = bench.api.objects[(str(PODS), stranger.name)]
-    raw["metadata"]["ownerReferences"][0]["uid"] = "job-0"
+    meta = bench.api.objects[(str(PODS), stranger.name)]["metadata"]
+    if owned:
+        meta["ownerReferences"][0]["uid"] = "job-0"
+    else:
+        meta["ownerReferences"] = []
     for key in [k for k in bench.api.objects if k[0] == str(CONFIG_MAPS)]:
         del bench.api.objects[key]
     bench.set_status(JobStatus(attempt=1))

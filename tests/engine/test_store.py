@@ -90,6 +90,27 @@ def test_strangers_bring_their_nodes_and_those_wake_the_job_that_waits(bench: Be
     assert (Target(KEY), True) in bench.listener.take()
 
 
+def test_a_pod_left_behind_is_a_stranger_to_the_next_job_of_its_name_and_wakes_it(bench: Bench) -> None:
+    left = pod("l", 5, job="gpt", left_behind="job-0", node="n7")
+    bench.store.upsert_pod(left)
+    assert (Target(KEY), True) in bench.listener.take()
+    assert [p.uid for p in bench.begin().snapshot.strangers] == ["l"]
+    bench.store.upsert_pod(replace(left, resource_version=6, phase=PodPhase.SUCCEEDED))
+    assert bench.begin().snapshot.strangers == ()
+    bench.listener.take()
+    bench.store.delete_pod("l", None)
+    assert (Target(KEY), True) in bench.listener.take()
+
+
+def test_a_pod_that_loses_its_owner_is_left_behind(bench: Bench) -> None:
+    bench.store.upsert_pod(ours("a", 5, job_uid="job-0", node="n7"))
+    bench.store.upsert_pod(pod("a", 6, job="gpt", left_behind="job-0", node="n7"))
+    assert bench.store.gang("job-0").pods == {}
+    assert [p.uid for p in bench.begin().snapshot.strangers] == ["a"]
+    bench.store.upsert_pod(pod("a", 7, job="gpt", node="n7"))
+    assert bench.begin().snapshot.strangers == (), "somebody else has taken it over"
+
+
 def test_strangers_accelerator_pods_on_a_gangs_node_are_told_once(bench: Bench) -> None:
     bench.open(nodes=("n1", "n1", "n2", "n2"))
 

@@ -45,6 +45,7 @@ OWNER = {
 }
 LABELS = {
     "trainyard.dev/job": "gpt",
+    "trainyard.dev/job-uid": "job-1",
     "trainyard.dev/role": "worker",
     "trainyard.dev/index": "3",
     "trainyard.dev/rank": "4",
@@ -96,6 +97,19 @@ class TestPod:
         assert (view.job_uid, view.role, view.index, view.rank, view.incarnation) == ("", "", -1, -1, -1)
         assert view.trainer == TrainerState()
         assert view.job == "gpt"
+
+    @pytest.mark.parametrize(
+        ("owners", "left_behind"),
+        [([], "job-1"), ([{**OWNER, "controller": False}], "job-1"), ([OWNER], ""), ([{**OWNER, "kind": "Job"}], "")],
+    )
+    def test_what_no_controller_owns_was_left_behind(self, owners: list[dict[str, Any]], left_behind: str) -> None:
+        raw = raw_pod(meta={"ownerReferences": owners})
+        assert (pod_view(raw).left_behind, child_view(raw).left_behind) == (left_behind, left_behind)
+
+    def test_without_our_labels_nothing_was_left_behind(self) -> None:
+        labels = {name: value for name, value in LABELS.items() if name != "trainyard.dev/job"}
+        for some in ({}, labels, {"trainyard.dev/job": "gpt"}):
+            assert pod_view(raw_pod(meta={"ownerReferences": [], "labels": some})).left_behind == ""
 
     def test_the_controller_is_found_among_owners(self) -> None:
         other = {"apiVersion": "v1", "kind": "ConfigMap", "uid": "x"}

@@ -136,6 +136,18 @@ def test_other_gates_say_what_they_wait_for() -> None:
     assert reason is Reason.EARLIER_JOB_ENDING and "gpt-old-a0-worker-0 on n7" in message and "kubectl" in message
 
 
+def test_pods_that_an_earlier_job_left_behind_are_waited_for_with_the_command_that_ends_them() -> None:
+    job = make_job().workers(2).probed()
+    left = replace(make_pod("gpt-old-a0-worker-0", node="n7", job_uid=""), left_behind="uid-0")
+    job.strangers = (left, replace(left, name="gpt-old-a0-worker-1", uid="other"))
+    reason, message = gate(job)
+    assert reason is Reason.EARLIER_JOB_ENDING and message.startswith("2 pods of an earlier job named gpt run on")
+    assert "gpt-old-a0-worker-0 on n7" in message
+    assert message.endswith("kubectl delete pods -n research -l trainyard.dev/job-uid=uid-0")
+    job.strangers = ()
+    assert gate(job)[0] is Reason.WAITING_TO_BE_SCHEDULED
+
+
 def test_foreign_objects_are_left_alone_and_named() -> None:
     job = make_job().workers(2).probed().with_service(owner="somebody")
     reason, message = gate(job)

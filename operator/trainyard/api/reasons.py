@@ -179,7 +179,9 @@ class Reason(Documented):
     )
     EARLIER_JOB_ENDING = (
         "EarlierJobEnding",
-        "Pods of an earlier job of this name are still ending; two may never share a checkpoint directory.",
+        "Pods of an earlier job of this name are still there; two may never share a checkpoint directory. Those that "
+        "a job deleted with `--cascade=orphan` left behind are waited for until they end by themselves.",
+        "Of pods left behind, end those that the message names, by its command, or use another name.",
     )
     EARLIER_ATTEMPT_ENDING = (
         "EarlierAttemptEnding",

@@ -21,13 +21,14 @@ _NOT_TERMINAL = "status.phase!=Succeeded,status.phase!=Failed"
 
 async def nothing_live(hands: Hands, step: Pass, *, dead: frozenset[str], strangers: bool) -> bool:
     """W8: hosts are gone, and no pod of the job is live but the dead ones; with `strangers`, none of an earlier job
-    of its name either."""
+    of its name either, nor one that such a job left to nobody."""
     if await _hosts_left(hands, step):
         return False
     uid = step.snapshot.uid
     selector = f"{LABEL_JOB}={step.snapshot.key.name}" if strangers else f"{LABEL_JOB_UID}={uid}"
     listed = await _children(hands, _NOT_TERMINAL, step.snapshot.key.namespace, selector)
-    live = [p.name for p in listed if p.owner_uid and (strangers or p.owner_uid == uid) and p.name not in dead]
+    counted = [p for p in listed if p.owner_uid == uid or (strangers and (p.owner_uid or p.left_behind))]
+    live = [p.name for p in counted if p.name not in dead]
     # A pod whose labels somebody took off is missed by the selector, not by the store.
     live += [p.name for p in hands.store.gang(uid).pods.values() if not p.terminal and p.name not in dead]
     if live:

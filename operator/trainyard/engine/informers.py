@@ -116,7 +116,7 @@ def _elsewhere(client: Client, store: Store, namespaces: tuple[str, ...]) -> lis
         Informer(
             client,
             PODS,
-            translate=lambda raw: replace(read(raw), job="", job_uid=""),
+            translate=lambda raw: replace(read(raw), job="", job_uid="", left_behind=""),
             packed_spec=True,
             sink=sinks.pod_sink(store, besides=frozenset(namespaces)),
             fields=",".join(f"metadata.namespace!={name}" for name in namespaces),

@@ -59,6 +59,8 @@ class PodTable:
         self._port_users: dict[str, dict[int, int]] = {}
         self.foreign: dict[str, int] = {}
         self._owners_by_name: dict[Key, dict[str, int]] = {}
+        self._left_behind: dict[Key, dict[str, int]] = {}
+        """Job's name → UIDs of the pods that carry it and that nobody owns."""
         self._owners_by_node: dict[str, dict[str, int]] = {}
         self._accelerators = set(accelerators)
 
@@ -123,6 +125,10 @@ class PodTable:
         """UIDs of the owners of pods whose label names this job."""
         return self._owners_by_name.get(key, ())
 
+    def left_behind(self, key: Key) -> list[PodView]:
+        """Pods that a job of this name left to nobody."""
+        return [self.pods[uid] for uid in self._left_behind.get(key, ())]
+
     def owners_on(self, node: str) -> tuple[str, ...]:
         """UIDs of the owners of pods bound to this node."""
         return tuple(self._owners_by_node.get(node, ()))
@@ -146,6 +152,9 @@ class PodTable:
     # indices
 
     def _index(self, before: PodView | None, after: PodView | None) -> bool:
+        for pod, by in ((before, -1), (after, 1)):
+            if pod is not None and pod.left_behind:
+                self._count_owner(self._left_behind, Key(pod.namespace, pod.job), pod.uid, by)
         owner_before = before.job_uid if before is not None else ""
         owner_after = after.job_uid if after is not None else ""
         settled = False

@@ -99,11 +99,15 @@ def _orphan_snapshot(store: Store, target: Target) -> JobSnapshot | None:
 
 def _strangers(store: Store, key: Key, uid: str) -> tuple[PodView, ...]:
     owners = [owner for owner in store.table.owners_named(key) if owner != uid]
-    return tuple(
-        pod
-        for owner in owners
-        for pod in store.gang(owner).pods.values()
-        if not pod.terminal and pod.job == key.name and pod.namespace == key.namespace
+    left = [pod for pod in store.table.left_behind(key) if not pod.terminal]
+    return (
+        *left,
+        *(
+            pod
+            for owner in owners
+            for pod in store.gang(owner).pods.values()
+            if not pod.terminal and pod.job == key.name and pod.namespace == key.namespace
+        ),
     )
 
 

@@ -152,6 +152,8 @@ class Store:
         for node in change.shared:
             for uid in self.children.promised_on(node):
                 self._mark_uid(uid)
+        for key in {Key(p.namespace, p.job) for p in (change.before, change.after) if p is not None and p.left_behind}:
+            self._mark(Target(key), urgent=True)
         owners = {p.job_uid for p in (change.before, change.after) if p is not None and p.job_uid}
         for owner in owners:
             job = self.job_of(owner)

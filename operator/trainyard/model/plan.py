@@ -48,7 +48,7 @@ class JobSnapshot:
     collected: tuple[PodView, ...] = ()
     """Last state of pods of the current attempt that were deleted since its status was written last."""
     strangers: tuple[PodView, ...] = ()
-    """Live pods that carry this job's name in their label but belong to an earlier TrainingJob."""
+    """Live pods that carry this job's name in their label but belong to an earlier TrainingJob, or to nobody now."""
     records: Mapping[int, Record] = field(default_factory=dict)
     """By attempt."""
     record_missing: bool = False

@@ -21,6 +21,7 @@ from trainyard.api.constants import (
     LABEL_ATTEMPT,
     LABEL_INDEX,
     LABEL_JOB,
+    LABEL_JOB_UID,
     LABEL_RANK,
     LABEL_ROLE,
     TRAINER,
@@ -111,6 +112,7 @@ def pod_view(raw: Raw, previous: PodView | None = None) -> PodView:
         resource_version=_number(meta.get("resourceVersion"), 0),
         job=intern(labels.get(LABEL_JOB, "")),
         job_uid=job_uid,
+        left_behind="" if job_uid else _left_behind(meta),
         role=intern(labels.get(LABEL_ROLE, "")) if job_uid else "",
         index=_number(labels.get(LABEL_INDEX), -1) if job_uid else -1,
         rank=_number(labels.get(LABEL_RANK), -1) if job_uid else -1,
@@ -196,6 +198,7 @@ def child_view(raw: Raw) -> ChildView:
         owner_uid=_owner_uid(meta),
         attempt=_number((meta.get("labels") or _NONE).get(LABEL_ATTEMPT), -1),
         deleting="deletionTimestamp" in meta,
+        left_behind=_left_behind(meta),
     )
 
 
@@ -297,6 +300,14 @@ def _owner_uid(meta: Raw) -> str:
             ours = owner.get("kind") == KIND and owner.get("apiVersion", "").partition("/")[0] == GROUP
             return intern(owner["uid"]) if ours else ""
     return ""
+
+
+def _left_behind(meta: Raw) -> str:
+    """The label with the UID of its job, where nobody controls the object any more."""
+    labels = meta.get("labels") or _NONE
+    if LABEL_JOB not in labels or any(owner.get("controller") for owner in meta.get("ownerReferences") or ()):
+        return ""
+    return intern(labels.get(LABEL_JOB_UID, ""))
 
 
 def _is_resident(meta: Raw) -> bool:

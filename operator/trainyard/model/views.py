@@ -75,6 +75,9 @@ class PodView:
     """Label `trainyard.dev/job`; to be trusted only together with `job_uid`."""
     job_uid: str = ""
     """UID of the controller owner of kind TrainingJob; ownership is judged by nothing else (I4)."""
+    left_behind: str = ""
+    """Label `trainyard.dev/job-uid` of a pod that carries our labels and that no controller owns: of a job deleted with
+    `--cascade=orphan`. Anybody may write a label, so nothing but a wait may follow from it."""
     role: str = ""
     index: int = -1
     rank: int = -1
@@ -224,6 +227,8 @@ class ChildView:
     attempt: int = -1
     """Label `trainyard.dev/attempt`, -1 where it has none."""
     deleting: bool = False
+    left_behind: str = ""
+    """As of a pod (`PodView`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,9 @@ def _strangers(now: Situation) -> Gate | None:
     strangers = now.blocking_strangers
     if not strangers:
         return None
+    left = [p for p in strangers if p.left_behind]
+    if left:
+        return Gate(Reason.EARLIER_JOB_ENDING, _left_behind_words(now, left))
     first = min(strangers, key=lambda p: p.name)
     text = (
         f"{len(strangers)} pods of an earlier job named {now.job.name} are still ending, first {first.name} on "
@@ -130,6 +133,18 @@ def _strangers(now: Situation) -> Gate | None:
         f"See: kubectl get pods -n {now.job.namespace} -l trainyard.dev/job={now.job.name}"
     )
     return Gate(Reason.EARLIER_JOB_ENDING, text)
+
+
+def _left_behind_words(now: Situation, left: list[PodView]) -> str:
+    """Only a person knows whether they still write; nothing ends them but their own end or that person."""
+    first = min(left, key=lambda p: p.name)
+    several = f"{len(left)} pods of an earlier job" if len(left) > 1 else "A pod of an earlier job"
+    return (
+        f"{several} named {now.job.name} run on and belong to nobody (--cascade=orphan), first {first.name} on "
+        f"{first.node or 'no node'}; two jobs must not share a checkpoint directory. They are left alone: wait until "
+        f"they have ended, end them, or give this job another name. To end them: kubectl delete pods "
+        f"-n {now.job.namespace} -l trainyard.dev/job-uid={first.left_behind}"
+    )
 
 
 def _cause(now: Situation) -> Gate | None:
