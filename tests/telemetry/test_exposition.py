@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import generate_latest as generate_text
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from support.series import families_of
 from trainyard.telemetry.catalog import Group, Kind, Metric
-from trainyard.telemetry.exposition import PIECE, end, family, labels, line
+from trainyard.telemetry.exposition import PIECE, end, family, instruments, labels, line
 
 GAUGE = Metric(Group.JOB, Kind.GAUGE, "test_gauge", ("a", "b"), 'Says "what" it\\is.')
 COUNTER = Metric(Group.JOB, Kind.COUNTER, "test_total", ("a",), "Counts.")
@@ -37,6 +40,19 @@ def test_a_family_has_one_header_however_many_pieces() -> None:
     got = list(family(GAUGE, ["x\n"] * (3 * PIECE + 1), openmetrics=False))
     assert len(got) == 4
     assert [piece.count("# TYPE") for piece in got] == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_instruments_in_pieces_are_what_they_are_in_one(openmetrics: bool) -> None:
+    registry = CollectorRegistry()
+    counter = Counter("trainyard_many_total", "Many.", ["n"], registry=registry)
+    for number in range(3 * PIECE + 7):
+        counter.labels(str(number)).inc(number)
+    Gauge("trainyard_none", "Without a sample.", ["n"], registry=registry)
+    Histogram("trainyard_spread_seconds", "Spread.", registry=registry).observe(0.3)
+    encode = generate_openmetrics if openmetrics else generate_text
+    whole = b"".join(instruments(registry, encode)) + end(openmetrics=openmetrics).encode()
+    assert whole == encode(registry)
 
 
 def test_a_family_without_samples_is_not_there() -> None:

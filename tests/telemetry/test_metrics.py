@@ -123,7 +123,7 @@ def test_an_attempt_counts_when_it_opens_and_when_its_cause_is_settled(metrics: 
     metrics.committed(replace(job, status=OPEN), closed, NOW)
     assert value(metrics, "attempts_opened_total", namespace="research", start="first") == 1
     labels = {"namespace": "research", "cause": "ApplicationFailure", "reason": "ApplicationFailure"}
-    assert value(metrics, "attempts_closed_total", **labels) is None, "the cause may still turn out to be another"
+    assert not value(metrics, "attempts_closed_total", **labels), "the cause may still turn out to be another"
     reopened = replace(closed, attempt_record=AttemptRecordRef("gpt-a1", "v", 1))
     metrics.committed(replace(job, status=closed), reopened, NOW)
     settled = replace(reopened, episodes=(replace(FAILED, settled=True),))
@@ -150,6 +150,20 @@ def test_only_what_became_certain_is_newly_settled() -> None:
     before = JobStatus(attempt=2, episodes=(old, replace(FAILED, attempt=1)))
     after = replace(before, episodes=(old, replace(FAILED, attempt=1, settled=True), replace(FAILED, attempt=2)))
     assert [episode.attempt for episode in newly_settled(before, after)] == [1]
+
+
+def test_what_may_happen_to_a_job_begins_at_zero(metrics: Metrics) -> None:
+    metrics.saw(make_job().workers(1).view, NOW, 0, 0, 0)
+    for labels in (
+        {"cause": "Disruption", "reason": "NodeUnreachable"},
+        {"cause": "ApplicationFailure", "reason": "ApplicationFailure"},
+        {"cause": "StartRolledBack", "reason": "Unschedulable"},
+    ):
+        assert value(metrics, "attempts_closed_total", namespace="research", **labels) == 0
+    assert value(metrics, "attempts_opened_total", namespace="research", start="restart") == 0
+    failed = {"namespace": "research", "phase": "Failed", "reason": "MaxRestartsExceeded"}
+    assert value(metrics, "jobs_finished_total", **failed) == 0
+    assert value(metrics, "status_writes_total", outcome="conflict") == 0
 
 
 def test_values_beyond_the_bound_become_one() -> None:

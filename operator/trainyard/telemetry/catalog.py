@@ -226,7 +226,8 @@ UNREADABLE = _api(
 )
 CACHE_OBJECTS = _api(Kind.GAUGE, "cache_objects", "Objects in the operator's store.", "resource", bound="4")
 
-_NAMESPACES = "namespaces (1,000, the rest as `(other)`)"
+_NAMESPACES = "1,000 namespaces, the rest as `(other)`,"
+_COUNTED = "200 namespaces, the rest as `(other)`,"
 
 JOBS = _fleet(
     Kind.GAUGE,
@@ -266,7 +267,7 @@ OPENED = _fleet(
     "Attempts opened: a job's whole gang was started.",
     "namespace",
     "start",
-    bound=f"{_NAMESPACES} × 2",
+    bound=f"{_COUNTED} × 2",
 )
 CLOSED = _fleet(
     Kind.COUNTER,
@@ -276,7 +277,7 @@ CLOSED = _fleet(
     "namespace",
     "cause",
     "reason",
-    bound=f"{_NAMESPACES} × the pairs of cause and reason met, about 25",
+    bound=f"{_COUNTED} × the pairs of cause and reason met, about 25",
 )
 NODE_FAILURES = _fleet(
     Kind.COUNTER,
@@ -293,7 +294,7 @@ FINISHED = _fleet(
     "namespace",
     "phase",
     "reason",
-    bound=f"{_NAMESPACES} × about 10",
+    bound=f"{_COUNTED} × about 6",
 )
 RUN_SECONDS = _fleet(
     Kind.HISTOGRAM,

@@ -19,7 +19,7 @@ from prometheus_client.exposition import choose_encoder, gzip_accepted
 from trainyard.kube.clock import steady
 from trainyard.telemetry.access import Access
 from trainyard.telemetry.certificates import ServedCertificate
-from trainyard.telemetry.exposition import end, without_end
+from trainyard.telemetry.exposition import end, instruments
 from trainyard.telemetry.fleet import Fleet
 from trainyard.telemetry.fleet_text import FleetText
 from trainyard.telemetry.metrics import Metrics
@@ -94,12 +94,14 @@ class Endpoint:
             started = steady()
             self._subject.report()
             openmetrics = content_type.startswith("application/openmetrics-text")
-            instruments = encode(self._metrics.registry)
-            await asyncio.sleep(0)
             fleet = self._subject.fleet()
             series = self._text.render(fleet, openmetrics=openmetrics) if fleet is not None else iter(())
             body = await _assemble(
-                chain((without_end(instruments),), _encoded(series), (end(openmetrics=openmetrics).encode(),)),
+                chain(
+                    instruments(self._metrics.registry, encode),
+                    _encoded(series),
+                    (end(openmetrics=openmetrics).encode(),),
+                ),
                 compress=compress,
             )
             self._metrics.scraped(HTTPStatus.OK, steady() - started)

@@ -6,7 +6,10 @@ written here line by line, in pieces, so that whoever sends them can let others 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client.metrics_core import Metric as Samples
+from prometheus_client.registry import Collector
 
 from trainyard.telemetry.catalog import Kind, Metric
 
@@ -63,9 +66,30 @@ def family(metric: Metric, lines: Iterable[str], *, openmetrics: bool) -> Iterat
         started = True
 
 
-def without_end(text: bytes) -> bytes:
-    """What prometheus_client wrote as OpenMetrics, so that more can follow before the end is written."""
-    return text.removesuffix(_END.encode())
+def instruments(registry: Collector, encode: Callable[[Collector], bytes]) -> Iterator[bytes]:
+    """What prometheus_client makes of its own, a few samples at a time, and without an end: more follows."""
+    for whole in registry.collect():
+        for first in range(0, max(1, len(whole.samples)), PIECE):
+            part = Samples(whole.name, whole.documentation, whole.type, whole.unit)
+            part.samples = whole.samples[first : first + PIECE]
+            text = encode(_One(part)).removesuffix(_END.encode())
+            yield text if first == 0 else _without_header(text)
+
+
+class _One:
+    """A registry of one metric."""
+
+    def __init__(self, metric: Samples) -> None:
+        self._metric = metric
+
+    def collect(self) -> Iterable[Samples]:
+        return (self._metric,)
+
+
+def _without_header(text: bytes) -> bytes:
+    while text.startswith(b"# "):
+        text = text.partition(b"\n")[2]
+    return text
 
 
 def end(*, openmetrics: bool) -> str:

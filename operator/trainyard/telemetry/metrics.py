@@ -7,20 +7,62 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
+from trainyard.api.reasons import Cause, Phase, Reason
 from trainyard.model.status import Episode, JobStatus
 from trainyard.model.views import Instant, JobView
 from trainyard.telemetry import catalog
 from trainyard.telemetry.catalog import Metric
-from trainyard.telemetry.sums_text import NAMESPACES, OTHER
-from trainyard.telemetry.timeline import Sight, Timelines, Told
+from trainyard.telemetry.sums_text import OTHER
+from trainyard.telemetry.timeline import RECOVERY_STEPS, START_STEPS, Sight, Timelines, Told
 from trainyard.telemetry.waiting import start_of
 from trainyard.version import VERSION
 
 NODES = 200
-"""That are told apart where failures are counted."""
+COUNTED_NAMESPACES = 200
+"""That are told apart where something is counted."""
+
+# A counter that begins with its first event hides that event from `increase()`: what may well happen begins at 0.
+_CLOSES = {
+    Cause.APPLICATION_FAILURE: (Reason.APPLICATION_FAILURE, Reason.SERVER_ENDED, Reason.ADMISSION_ERROR),
+    Cause.DISRUPTION: (
+        Reason.EVICTED,
+        Reason.PREEMPTED,
+        Reason.POD_DELETED,
+        Reason.POD_LOST,
+        Reason.NODE_LOST,
+        Reason.NODE_UNREACHABLE,
+    ),
+    Cause.START_ROLLED_BACK: (
+        Reason.UNSCHEDULABLE,
+        Reason.START_DEADLINE_EXCEEDED,
+        Reason.NODE_REFUSED,
+        Reason.NOT_READY_NODES,
+        Reason.POD_REFUSED,
+    ),
+}
+_ENDS = (
+    (Phase.SUCCEEDED, Reason.ALL_COMPLETED),
+    (Phase.FAILED, Reason.MAX_RESTARTS_EXCEEDED),
+    (Phase.FAILED, Reason.ACTIVE_DEADLINE_EXCEEDED),
+    (Phase.FAILED, Reason.IMAGE_INVALID),
+)
+_STARTS = ("first", "restart")
+_FROM_THE_BEGINNING: dict[Metric, Iterable[tuple[str, ...]]] = {
+    catalog.RECONCILES: [("settled",), ("acted",), ("blocked",), ("failed",)],
+    catalog.STATUS_WRITES: [("written",), ("conflict",), ("lost",), ("failed",)],
+    catalog.GRANTS: [("given",), ("lapsed",)],
+    catalog.SCRAPES: [("200",)],
+    catalog.QUEUE_WAIT: list(product(_STARTS, ("opened", "withdrawn"))),
+    catalog.RUN_SECONDS: [(Phase.SUCCEEDED.value,), (Phase.FAILED.value,)],
+    catalog.START_STEPS: [(step,) for _, step in START_STEPS.values()],
+    catalog.START_SECONDS: [(start,) for start in _STARTS],
+    catalog.RECOVERY_STEPS: [(step,) for _, step in RECOVERY_STEPS.values()],
+    catalog.RECOVERY_SECONDS: [(cause.value,) for cause in _CLOSES],
+}
 
 
 class Bounded:
@@ -46,7 +88,9 @@ class Metrics:
         without_created()
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._namespace = Bounded(NAMESPACES)
+        self._namespace = Bounded(COUNTED_NAMESPACES)
+        self._met: set[str] = set()
+        """Namespaces whose counters have begun."""
         self._node = Bounded(NODES)
         self._instruments()
         self._fleet_instruments()
@@ -154,7 +198,20 @@ class Metrics:
 
     def saw(self, job: JobView, at: Instant, live: int, unbound: int, unready: int) -> None:
         """A job was planned as it stands here."""
+        if job.namespace not in self._met:
+            self._meet(job.namespace)
         self._timelines.saw(Sight(job, at, live, unbound, unready))
+
+    def _meet(self, namespace: str) -> None:
+        self._met.add(namespace)
+        shown = self._namespace(namespace)
+        for start in _STARTS:
+            self._opened.labels(shown, start)
+        for cause, reasons in _CLOSES.items():
+            for reason in reasons:
+                self._closed.labels(shown, cause.value, reason.value)
+        for phase, reason in _ENDS:
+            self._finished.labels(shown, phase.value, reason.value)
 
     def granted(self, uid: str, attempt: int, at: Instant) -> None:
         """A place was found."""
@@ -233,15 +290,21 @@ class Metrics:
     # How instruments come to be
 
     def _counter(self, metric: Metric) -> Counter:
-        return Counter(metric.full_name, metric.meaning, metric.labels, registry=self.registry)
+        counter = Counter(metric.full_name, metric.meaning, metric.labels, registry=self.registry)
+        for values in _FROM_THE_BEGINNING.get(metric, ()):
+            counter.labels(*values)
+        return counter
 
     def _gauge(self, metric: Metric) -> Gauge:
         return Gauge(metric.full_name, metric.meaning, metric.labels, registry=self.registry)
 
     def _histogram(self, metric: Metric) -> Histogram:
-        return Histogram(
+        histogram = Histogram(
             metric.full_name, metric.meaning, metric.labels, registry=self.registry, buckets=metric.buckets
         )
+        for values in _FROM_THE_BEGINNING.get(metric, ()):
+            histogram.labels(*values)
+        return histogram
 
 
 def newly_settled(before: JobStatus, after: JobStatus) -> list[Episode]:

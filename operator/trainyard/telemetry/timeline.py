@@ -33,14 +33,14 @@ class Mark(Enum):
     READY = 7
 
 
-_START_STEPS = {
+START_STEPS = {
     Mark.OPENED: (Mark.GRANTED, "record"),
     Mark.CREATED: (Mark.OPENED, "create"),
     Mark.BOUND: (Mark.CREATED, "bind"),
     Mark.STARTED: (Mark.BOUND, "start"),
     Mark.READY: (Mark.STARTED, "ready"),
 }
-_RECOVERY_STEPS = {
+RECOVERY_STEPS = {
     Mark.GONE: (Mark.CLOSED, "delete"),
     Mark.GRANTED: (Mark.GONE, "place"),
     Mark.CREATED: (Mark.GRANTED, "create"),
@@ -150,9 +150,9 @@ class Timelines:
 
     def _pass(self, course: _Course, mark: Mark, at: Instant) -> None:
         course.marks[mark] = at
-        _tell(_START_STEPS, course.marks, mark, self._told.start_step)
+        _tell(START_STEPS, course.marks, mark, self._told.start_step)
         if course.cause is not None:
-            _tell(_RECOVERY_STEPS, course.marks, mark, self._told.recovery_step)
+            _tell(RECOVERY_STEPS, course.marks, mark, self._told.recovery_step)
         if mark is Mark.STARTED:
             granted = course.marks.get(Mark.GRANTED)
             if granted is not None:
