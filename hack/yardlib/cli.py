@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--fake-nodes", type=int, default=0, help="nodes played by KWOK (default: 0)")
     up.add_argument("--fake-gpus", type=int, default=8, help="GPUs on each fake node (default: 8)")
     up.add_argument("--profile", choices=PROFILES, default="default", help="timers and client limits")
-    up.add_argument("--audit", action="store_true", help="write an audit log of every request")
+    up.add_argument("--audit", action="store_true", help="write an audit log of what service accounts ask for")
     command("down", commands.down, "take a cluster, or all that match a pattern, down without a trace")
     command("list", commands.list_clusters, "list the local clusters")
     command("status", commands.status, "show what runs; exit 1 when a part is dead")

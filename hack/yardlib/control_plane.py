@@ -97,11 +97,16 @@ def prepare(cluster: Cluster) -> None:
     (cluster.control / "audit-policy.json").write_text(json.dumps(AUDIT_POLICY, indent=1) + "\n")
 
 
+# What programs of ours ask as service accounts; the cluster's own controllers would fill the log many times over.
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
-    "rules": [{"level": "Metadata"}],
+    "rules": [
+        {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+        {"level": "None"},
+    ],
 }
 
 

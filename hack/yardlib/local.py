@@ -55,9 +55,12 @@ def up(asked: ClusterSpec) -> Cluster:
         if find(asked.name) is None:
             _clear(cluster_dir(asked.name))
         state = cluster_dir(asked.name)
-        spec = merge(ClusterSpec.load(state / SPEC_FILE), asked)
+        stored = ClusterSpec.load(state / SPEC_FILE)
+        spec = merge(stored, asked)
         cluster = Cluster(spec, slots.claim(state), state)
         spec.save(state / SPEC_FILE)
+        if stored is not None and spec.audit and not stored.audit:
+            process.stop(control_plane.program(cluster, "kube-apiserver").pid_file)  # it comes back with its log
         _start(cluster)
     return cluster
 

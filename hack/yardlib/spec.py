@@ -59,11 +59,11 @@ class ClusterSpec:
 
 
 def merge(stored: ClusterSpec | None, asked: ClusterSpec) -> ClusterSpec:
-    """What `up` on a living cluster may change: it may gain fake nodes; anything else needs a `down` first."""
+    """What `up` on a living cluster may change: it may gain fake nodes and an audit log; else `down` comes first."""
     if stored is None:
         return asked
-    grown = dataclasses.replace(stored, fake_nodes=max(stored.fake_nodes, asked.fake_nodes))
-    wanted = dataclasses.replace(asked, fake_nodes=grown.fake_nodes)
+    fake_nodes, audit = max(stored.fake_nodes, asked.fake_nodes), stored.audit or asked.audit
+    grown, wanted = (dataclasses.replace(spec, fake_nodes=fake_nodes, audit=audit) for spec in (stored, asked))
     if grown == wanted:
         return grown
     changed = [

@@ -16,12 +16,16 @@ CHART = ROOT / "charts" / "trainyard"
 
 
 def render(name: str, namespace: str, values: Object) -> list[Object]:
-    """Every object of a release; all names begin with `name`."""
+    """Every object of a release that stays, which hooks do not; all names begin with `name`."""
     build.ensure(("helm",))
     command = [str(build.binary("helm")), "template", name, str(CHART), "--namespace", namespace, "--values", "-"]
     values = {"fullnameOverride": name, **values}
     told = subprocess.run(command, input=json.dumps(values), check=True, capture_output=True, text=True).stdout
-    return [document for document in yaml.safe_load_all(told) if document]
+    return [one for one in yaml.safe_load_all(told) if one and not _is_hook(one)]
+
+
+def _is_hook(one: Object) -> bool:
+    return "helm.sh/hook" in (one["metadata"].get("annotations") or {})
 
 
 def of_kind(objects: list[Object], *kinds: str) -> list[Object]:
