@@ -59,9 +59,9 @@ def parser() -> argparse.ArgumentParser:
     command("load-image", commands.load_image, "put an image on all real nodes").add_argument(
         "image", help="busybox, torch, operator (built if need be), or a docker-archive"
     )
-    command("build", commands.build_all, "build all programs and images now").add_argument(
-        "--no-images", action="store_true", help="programs only"
-    )
+    make = command("build", commands.build_all, "build all programs and images now")
+    make.add_argument("--no-images", action="store_true", help="programs only")
+    make.add_argument("--helm", action="store_true", help="Helm 4 and Helm 3 only, for the chart's tests")
     _fault_commands(command)
     return top
 

@@ -184,6 +184,9 @@ def load_image(arguments: argparse.Namespace) -> None:
 
 def build_all(arguments: argparse.Namespace) -> None:
     """Everything that `up`, `make demo` and the tests would install or build."""
+    if arguments.helm:
+        build.ensure(build.CHART)
+        return
     toolchain.require(toolchain.FOR_CONTROL_PLANE)
     build.ensure(build.CONTROL_PLANE + build.NODES + build.FAKE_NODES)
     if not arguments.no_images:
