@@ -76,6 +76,7 @@ SCRAPE = (
     Line("scrape_gzip_ms", "a scrape, compressed", "ms", most=300),
     Line("scrape_worst_ms", "the slowest of all", "ms"),
     Line("scrape_freeze_ms", "to freeze the store", "ms"),
+    Line("scrape_cpu_ms", "processor time of a scrape, compressed", "ms"),
     Line("scrape_hold_ms", "processor time for which the event loop is held at most", "ms", most=10),
     Line("plan_alone_p99_ms", "p99 of a plan's delay, its own time included, nobody scraping", "ms"),
     Line("plan_scraped_p99_ms", "… scraped without a pause", "ms"),

@@ -32,6 +32,8 @@ from trainyard.telemetry.metrics import Metrics
 
 SIZE = Crowd(jobs=1000, pods_each=12, nodes=1350)
 SCRAPES = 30
+ALONE = 10
+"""Scrapes whose processor time is taken."""
 EVERY = 0.005
 """A plan is due so often."""
 
@@ -65,13 +67,15 @@ async def _run() -> dict[str, float]:
         plain_lags, plain = await _scraped(store, url, "plain")
         packed_lags, packed = await _scraped(store, url, "gzip")
     frozen, fleet = _timed_freeze(store)
+    holds = _holds(endpoint)
     series = sum(line.count("\n") - line.count("\n#") for line in text.render(fleet, openmetrics=False))
     return {
         "scrape_series": float(series),
         "scrape_bytes": float(plain["size"][0]),
         "scrape_gzip_bytes": float(packed["size"][0]),
         "scrape_freeze_ms": frozen * 1000,
-        "scrape_hold_ms": max(_holds(endpoint)) * 1000,
+        "scrape_cpu_ms": sum(holds) / ALONE * 1000,
+        "scrape_hold_ms": max(holds) * 1000,
         "scrape_ms": statistics.median(plain["took"]) * 1000,
         "scrape_gzip_ms": statistics.median(packed["took"]) * 1000,
         "scrape_worst_ms": max(*plain["took"], *packed["took"]) * 1000,
@@ -112,7 +116,7 @@ async def _plan_until(store: Store, end: Awaitable[object]) -> list[float]:
 def _holds(endpoint: Endpoint) -> list[float]:
     """Processor time between two moments at which a scrape lets others run; no neighbour on the machine changes it."""
     holds: list[float] = []
-    for _ in range(10):
+    for _ in range(ALONE):
         answer = endpoint.answer("", compress=True)
         try:
             while True:
