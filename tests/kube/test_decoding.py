@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainyard.kube.decoding import decode
+from trainyard.kube.decoding import decode, decode_packed
 
 Object = dict[str, Any]
 
@@ -77,3 +77,53 @@ def test_other_json_is_read_as_json(value: Any) -> None:
     text = encoded({"value": value})
     if b',"managedFields":[' not in text:
         assert decode(text) == {"value": value}
+
+
+# watch events whose spec stays packed
+
+
+def pod_event(spec: Object, **more: Any) -> Object:
+    meta = {
+        "name": "p",
+        "annotations": {"a": '},"spec":{},"status":{}'},
+        "managedFields": [{"fieldsV1": {"f:spec": {}}}],
+    }
+    return {
+        "type": "MODIFIED",
+        "object": {"kind": "Pod", "metadata": {**meta, **more}, "spec": spec, "status": {"a": 1}},
+    }
+
+
+def test_a_spec_stays_packed_and_the_rest_is_read() -> None:
+    spec = {"containers": [{"name": "trainer"}], "nodeName": "n1"}
+    event = decode_packed(encoded(pod_event(spec)))
+    assert event["object"].pop("spec") == encoded(spec)
+    assert event == {
+        "type": "MODIFIED",
+        "object": bare({k: v for k, v in pod_event({})["object"].items() if k != "spec"}),
+    }
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "ERROR", "object": {"kind": "Status", "metadata": {}, "status": "Failure", "code": 410}},
+        {"type": "ADDED", "object": {"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"spec": "x"}}},
+        {"type": "ADDED", "object": {"kind": "Odd", "metadata": {"name": "o"}, "spec": 3, "status": {}}},
+        {"type": "ADDED", "object": {"metadata": {"a": {"b": {}, "spec": {}, "status": {}}}, "spec": {}, "status": 1}},
+    ],
+)
+def test_what_is_no_pod_is_read_whole(event: Object) -> None:
+    assert decode_packed(encoded(event)) == event
+
+
+@given(st.text(alphabet='}]{[",:\\ax'), st.booleans())
+def test_nothing_that_somebody_wrote_is_taken_for_the_end_of_a_spec(text: str, inner: bool) -> None:
+    spec: Object = {"env": [{"name": text, "value": f'}},"status":{{{text}'}], "x": {"y": {}}}
+    if inner:
+        spec["x"] |= {"status": {"z": 1}, "more": text}  # no pod has such a thing today
+    full = pod_event(spec, labels={text: f'}},"spec":{text}'})
+    event = decode_packed(encoded(full))
+    found = event["object"]["spec"]
+    event["object"]["spec"] = json.loads(found) if isinstance(found, bytes) else found
+    assert {**event, "object": bare(event["object"])} == {**full, "object": bare(full["object"])}

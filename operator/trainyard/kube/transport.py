@@ -36,6 +36,7 @@ READ_ATTEMPTS = 4
 THROTTLED_ATTEMPTS = 8
 GATHER = 0.02  # a failure may be heard of this much later, and only where another event came just before
 ENOUGH = 65536  # bytes of a stream at once: nothing is gained by waiting for more
+TURNS = 3  # of the event loop, from the end of a rest until all that came meanwhile is read: TLS kept one piece of it
 LONGEST_RETRY_AFTER = 60.0  # told to wait longer than this, the caller decides
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 5.0
 
@@ -227,6 +228,8 @@ class _Gathered:
                 await asyncio.sleep(self._rest_until - steady())
             finally:
                 self.resume()
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
         chunk = await self._content.readany()
         if not chunk:
             raise StopAsyncIteration
