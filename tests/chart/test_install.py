@@ -1,0 +1,146 @@
+"""Does the chart install, upgrade, roll back and go on a real cluster, by real Helm, while jobs run undisturbed?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from chart.release import Release, as_build
+from support.manifests import job, role
+from support.world import World
+from trainyard.api.constants import ANNOTATION_BUILD
+
+pytestmark = pytest.mark.nodes
+
+Object = dict[str, Any]
+# Real nodes only: the operator's image has a Python, and a shell is not needed.
+SLEEP = ["python3", "-c", "import signal; signal.pause()"]
+KEPT = {"serviceaccount", "configmap", "deployment", "clusterrole", "clusterrolebinding", "validatingadmissionpolicy"}
+
+
+def resident(name: str, replicas: int = 2) -> Object:
+    """A job on real nodes that runs until it is told to stop."""
+    return job(name, role(replicas=replicas, image="trainyard.dev/operator:dev", command=SLEEP))
+
+
+def uids(world: World, name: str) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in world.pods(name)}
+
+
+def left_over(release: Release) -> str:
+    """What Helm should have removed and did not."""
+    kinds = ",".join(sorted(KEPT))
+    told = release.cluster.kubectl("get", kinds, "-A", "-l", "app.kubernetes.io/part-of=trainyard", "-o", "name")
+    return told.stdout.strip()
+
+
+async def led_by_another(world: World, release: Release, before: str) -> str:
+    """The pod that leads once it is not the one from before."""
+    leader = await world.poll(lambda: (now := release.leader()) and now != before and now, "another leader")
+    return str(leader)
+
+
+async def test_it_is_installed_tested_upgraded_and_removed_under_a_running_job(world: World, release: Release) -> None:
+    await release.install(await release.older(), **as_build("older"))
+    assert "Phase:          Succeeded" in await release.test()
+    await world.open()
+    await world.apply(resident("trains"))
+    await world.until_phase("trains", "Running")
+    before, leader = uids(world, "trains"), release.leader()
+
+    await release.upgrade("--wait", "--timeout=2m")
+    await led_by_another(world, release, leader)
+    assert uids(world, "trains") == before
+    assert world.phase("trains") == "Running"
+    await world.apply(resident("another", replicas=1))
+    await world.until_phase("another", "Running")  # which the new operator alone can do
+    await world.delete_job("another")
+    await world.until(lambda: not world.pods("another"), "its pods to go")
+
+    await release.uninstall()
+    assert left_over(release) == ""
+    assert uids(world, "trains") == before, "jobs and their pods stay with the kind, as documented"
+    await asyncio.to_thread(release.cluster.kubectl, "delete", "crd", "trainingjobs.trainyard.dev")
+    await world.until(lambda: not world.pods("trains"), "the pods to go with the kind")
+
+
+@pytest.mark.slow
+async def test_a_rollback_leaves_running_jobs_alone(world: World, release: Release) -> None:
+    await release.install(await release.older(), **as_build("older"))
+    await release.upgrade("--wait", "--timeout=2m", settings={"workers": 8})
+    await world.open()
+    await world.apply(resident("trains"))
+    await world.until_phase("trains", "Running")
+    before, leader = uids(world, "trains"), release.leader()
+
+    await release.rollback(1)
+    await led_by_another(world, release, leader)
+    assert uids(world, "trains") == before
+    (pod,) = [pod for pod in release.operators() if not pod["metadata"].get("deletionTimestamp")]
+    assert {"name": "TRAINYARD_BUILD", "value": "older"} in pod["spec"]["containers"][0]["env"]
+    await world.patch_job("trains", {"suspend": True})
+    await world.until_phase("trains", "Suspended")
+
+
+@pytest.mark.slow
+async def test_an_upgrade_in_the_middle_of_a_gangs_creation_starts_the_gang_anew(
+    world: World, release: Release
+) -> None:
+    """One create at a time, and no overlap of old and new, so that the old build is cut off for certain."""
+    slowly: Object = {"settings": {"createWindow": 1}, "strategy": {"type": "Recreate", "rollingUpdate": None}}
+    await release.install(await release.older(), **as_build("older"), **slowly)
+    await world.open()
+    await world.add_nodes(8)
+    gang = job("gang", role(replicas=800, pod={"tolerations": [{"operator": "Exists"}]}))
+    await world.apply(gang)
+    await world.until(lambda: len(world.pods("gang", 0)) >= 20, "some pods of the gang")
+    await release.upgrade(**{**slowly, "settings": {}})
+    await world.until(lambda: world.status("gang").get("attempt") == 1, "the attempt to be closed", seconds=90)
+    created = len(world.history.created("Pod"))
+    assert created < 800, "the old build was not cut off; make the gang larger"
+    (episode,) = world.status("gang")["episodes"]
+    assert episode["cause"] == "OperatorUpgraded"
+    assert not episode["charged"]
+    await world.until_phase("gang", "Running", seconds=120)
+    assert len(world.pods("gang", 1)) == 800
+    records = [m for m in world.all("ConfigMap") if ANNOTATION_BUILD in m["metadata"].get("annotations", {})]
+    assert {record["metadata"]["annotations"][ANNOTATION_BUILD] for record in records} >= {"older"}
+
+
+@pytest.mark.slow
+async def test_a_job_started_while_the_leader_dies_runs(world: World, release: Release) -> None:
+    two: Object = {"replicaCount": 2, "podDisruptionBudget": {"enabled": True}, "flowControl": {"enabled": True}}
+    await release.install(**two, priorityClass={"create": True})
+    assert len({pod["spec"]["nodeName"] for pod in release.operators()}) == 2, "spread over the nodes"
+    await world.open()
+    leader = str(await world.poll(release.leader, "a leader"))
+    kill = ("delete", "pod", leader, "--grace-period=0", "--force")
+    await asyncio.to_thread(release.cluster.kubectl, "-n", release.home, *kill)
+    await world.apply(resident("meanwhile"))
+    await led_by_another(world, release, leader)
+    await world.until_phase("meanwhile", "Running")
+
+
+@pytest.mark.slow
+async def test_a_namespaced_installation_serves_its_namespaces_and_no_other(world: World, release: Release) -> None:
+    await release.install()  # for the kind, which is kept
+    await release.uninstall()
+    await world.open()
+    await release.install(watchNamespaces=[world.namespace], crds={"install": False})
+    assert "Phase:          Succeeded" in await release.test()
+    await world.apply(resident("inside"))
+    await world.until_phase("inside", "Running")
+    elsewhere = {**resident("outside"), "metadata": {"name": "outside", "namespace": "default"}}
+    kubectl = release.cluster.kubectl
+    try:
+        kubectl("apply", "-f", "-", stdin=json.dumps(elsewhere))
+        await world.delete_job("inside")
+        await world.until(lambda: not world.pods("inside"), "the pods inside to go")
+        assert kubectl("-n", "default", "get", "tj", "outside", "-o", "jsonpath={.status}").stdout == ""
+    finally:
+        kubectl("-n", "default", "delete", "tj", "outside")
+    denied = [line for line in release.log().splitlines() if "403" in line and "trainingjobs" in line]
+    assert denied == []
