@@ -44,6 +44,15 @@ def test_the_key_that_waited_longest_comes_first() -> None:
     assert [queue.take(), queue.take()] == [B, A]
 
 
+def test_a_key_that_waits_for_its_time_is_not_late() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock)
+    queue.add(A, 30)
+    assert queue.oldest_ready() == 0
+    clock.at += 31
+    assert queue.oldest_ready() == 1
+
+
 def test_a_key_in_work_is_not_taken_again_until_it_is_done() -> None:
     queue = WorkQueue(Clock())
     queue.add(A)

@@ -136,7 +136,8 @@ class WorkQueue:
     def oldest_ready(self) -> float:
         """For how many seconds the oldest target has been ready without being taken."""
         now = self._clock()
-        return max((now - due for target, due in self._due.items() if target not in self._active), default=0.0)
+        waits = (now - due for target, due in self._due.items() if due <= now and target not in self._active)
+        return max(waits, default=0.0)
 
     def longest_active(self) -> float:
         """For how many seconds a worker has been on one target without getting anything done."""
