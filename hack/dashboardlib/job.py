@@ -22,7 +22,7 @@ def board() -> Board:
         markers=(
             Marker(
                 "Attempts",
-                f"changes(trainyard_job_attempt{{{JOB}}}[$__interval]) > 0",
+                f"changes(max(trainyard_job_attempt{{{JOB}}})[$__interval:]) > 0",
                 "blue",
             ),
         ),
@@ -41,7 +41,7 @@ def _now() -> Row:
             stat(
                 "Phase",
                 "One word for where the job is.",
-                Query(f"trainyard_job_phase{{{JOB}}} == 1", "{{phase}}"),
+                Query(f"max by (phase) (trainyard_job_phase{{{JOB}}}) == 1", "{{phase}}"),
                 empty="no such job",
                 colors=palette.PHASES,
                 text=Text.NAME,
@@ -49,13 +49,15 @@ def _now() -> Row:
             stat(
                 "Waits for",
                 "Why no attempt is open, and for how long the job has waited.",
-                Query(f"trainyard_job_waiting_seconds{{{JOB}}}", "{{reason}}"),
+                Query(f"max by (reason) (trainyard_job_waiting_seconds{{{JOB}}})", "{{reason}}"),
                 unit=Unit.SECONDS,
                 empty="nothing",
                 text=Text.BOTH,
                 steps=((3600, "yellow"), (6 * 3600, "orange")),
             ),
-            stat("Attempt", "The number of the attempt.", Query(f"trainyard_job_attempt{{{JOB}}}"), empty="none yet"),
+            stat(
+                "Attempt", "The number of the attempt.", Query(f"max(trainyard_job_attempt{{{JOB}}})"), empty="none yet"
+            ),
             stat(
                 "Ranks ready",
                 "The part of the ranks whose pods are ready or have completed.",
@@ -91,7 +93,7 @@ def _life() -> Row:
                 Kind.STATES,
                 "Phases",
                 "When the job was in which phase.",
-                (Query(f"trainyard_job_phase{{{JOB}}} == 1", "{{phase}}"),),
+                (Query(f"max by (phase) (trainyard_job_phase{{{JOB}}}) == 1", "{{phase}}"),),
                 width=12,
                 colors=palette.PHASES,
             ),
@@ -154,18 +156,18 @@ def _pods() -> Row:
                 Kind.TABLE,
                 "Pods and nodes",
                 "The living, bound pods of the job. The operator's setting metrics-pods must be on.",
-                (Query(f"trainyard_job_pod_info{{{JOB}}}", ""),),
+                (Query(f"max by (rank, role, index, pod, node, attempt) (trainyard_job_pod_info{{{JOB}}})", ""),),
                 columns=("rank", "role", "index", "pod", "node", "attempt"),
-                width=12,
+                width=10,
                 height=9,
             ),
             Panel(
                 Kind.TABLE,
                 "What the job is",
                 "Fixed facts of the job.",
-                (Query(f"trainyard_job_info{{{JOB}}}", ""),),
+                (Query(f"max by (framework, placement, priority_class, uid) (trainyard_job_info{{{JOB}}})", ""),),
                 columns=("framework", "placement", "priority_class", "uid"),
-                width=6,
+                width=8,
                 height=9,
             ),
             Panel(

@@ -11,7 +11,8 @@ GPU_BY_RANK = """(
   or
   {metric}{{exported_pod=""}}
 )
-* on (namespace, pod) group_left (job_name, role, index, rank) trainyard_job_pod_info{where}"""
+* on (namespace, pod) group_left (job_name, role, index, rank)
+max by (namespace, pod, job_name, role, index, rank) (trainyard_job_pod_info{where})"""
 
 
 def rate(metric: str, by: str, where: str = "") -> str:
@@ -32,12 +33,12 @@ def mean(metric: str, by: str, where: str = "", window: str = WINDOW) -> str:
 
 
 def counted(metric: str, by: str, where: str = "", window: str = "$__range") -> str:
-    """How often within a window. A series is born with its first event, which increase() cannot see: newborns count."""
+    """How often within a window. A series is born with its first event, which increase() cannot see: newborns count,
+    those too that ended with a leader meanwhile."""
     series = f"{metric}{_braces(where)}"
-    return (
-        f"(sum by ({by}) (increase({series}[{window}]))"
-        f" + (count by ({by}) ({series} unless {series} offset {window}) or 0 * sum by ({by}) ({series}))) > 0"
-    )
+    seen = f"sum by ({by}) (increase({series}[{window}]))"
+    newborn = f"count by ({by}) (last_over_time({series}[{window}]) unless {series} offset {window})"
+    return f"({seen} + ({newborn} or 0 * {seen})) > 0"
 
 
 def gpu(metric: str, where: str = "") -> str:

@@ -99,6 +99,28 @@ class Story:
             await self.rest()
         await self.fires("TrainyardJobRestartLoop")
 
+    async def others_come_and_go(self, count: int = 8) -> None:
+        """Small jobs, one after the other; every fourth fails."""
+        for i in range(count):
+            name = f"small-{i}"
+            once = {"maxRestarts": 0}
+            # Without a deadline it would stay behind the job that waits for all nodes.
+            await self.world.apply(job(name, role(replicas=2), failurePolicy=once, activeDeadlineSeconds=300))
+            await self.world.until_phase(name, "Running")
+            await self.world.quiet(min(self.pause, 3 + i))
+            code = 1 if i % 4 == 3 else 0
+            await self.world.finish_all(name, code)
+            await self.world.until_phase(name, "Failed" if code else "Succeeded")
+
+    async def one_pauses(self) -> None:
+        """Suspended and resumed by its owner."""
+        await self.world.patch_job("llm", {"suspend": True})
+        await self.world.until_phase("llm", "Suspended")
+        await self.rest()
+        await self.world.patch_job("llm", {"suspend": False})
+        await self.world.until_phase("llm", "Running")
+        await self.rest()
+
     async def one_is_disrupted(self) -> None:
         """Somebody deletes a pod."""
         await self.world.delete_pod(self.world.live("vision")[0]["metadata"]["name"])
@@ -124,6 +146,7 @@ class Story:
         await self.fires("TrainyardNoLeader")
         await self.world.poll(lambda: self._leader() is standby, "the standby to lead")
         await leader.start()
+        await self.rest()
         await self.rest()
 
     async def the_api_server_is_cut_off(self) -> None:
