@@ -20,14 +20,17 @@ class Life(RuleBasedStateMachine):
 
     @initialize(
         size=st.integers(1, 3),
+        servers=st.integers(0, 1),
         restarts=st.integers(0, 2),
         keep=st.integers(0, 2),
         dead_node=st.sampled_from(["Auto", "Proceed", "Wait"]),
     )
-    def begin(self, size: int, restarts: int, keep: int, dead_node: str) -> None:
+    def begin(self, size: int, servers: int, restarts: int, keep: int, dead_node: str) -> None:
         job = make_job().workers(size)
+        if servers:
+            job.role("ps", servers, completes=False)
         job.spec(failurePolicy={"maxRestarts": restarts, "keepFailedPods": keep, "deadNode": {"action": dead_node}})
-        self.world = World(job, nodes=size + 2)
+        self.world = World(job, nodes=size + servers + 2)
         self._play()
 
     def _play(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from builders import JobBuilder, make_node
 from builders.pods import bound, ending, exited, started
 from planning.support import POLICY
+from planning.truth import untruths
 from trainyard.api.names import hosts_name
 from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
 from trainyard.model.cluster import GangRequest, Grant, Refusal
@@ -168,6 +169,8 @@ class World:
             assert new.gang_created or not old.gang_created
         self._check_blame(new)
         self._check_words(new)
+        wrong = untruths(self.job, new)
+        assert not wrong, f"I10: {wrong} in {new}"
         self.job.status = new
         self.job.collected = {n: p for n, p in self.job.collected.items() if p.incarnation >= new.attempt}
 
