@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -25,7 +26,9 @@ def main(argv: Sequence[str]) -> int:
     if not log.exists():
         print(f"rights: there is no audit log {log}: make the cluster with `hack/yard up --audit`", file=sys.stderr)
         return 1
-    grants = granted(yaml.safe_load_all(MANIFEST.read_text(encoding="utf-8")), ACCOUNT)
+    objects = yaml.safe_load_all(MANIFEST.read_text(encoding="utf-8"))
+    # Tests have an operator in each of their namespaces: what counts is what is asked for, not where.
+    grants = {replace(right, namespace="") for right in granted(objects, ACCOUNT)}
     use = used(log, ACCOUNT.name)
     counts = Counter[Right]()
     for asked, count in use.allowed.items():

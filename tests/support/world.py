@@ -16,6 +16,7 @@ import yaml
 
 from support.history import History
 from support.operator import OperatorProcess
+from support.shipped import account_kubeconfig, forget_account
 from support.yard import Cluster
 from trainyard.kube.client import Client
 from trainyard.kube.errors import ApiError, Gone, KubeError, NotFound
@@ -52,6 +53,7 @@ class World:
         self.operators: list[OperatorProcess] = []
         self.nodes: list[str] = []
         self.volumes: list[str] = []
+        self._account = ""
         self._mirror: dict[tuple[str, str], Object] = {}
         self._changed = asyncio.Condition()
         self._watches: list[asyncio.Task[None]] = []
@@ -74,6 +76,8 @@ class World:
         for task in self._watches:
             task.cancel()
         await asyncio.gather(*self._watches, return_exceptions=True)
+        if self._account:
+            await asyncio.to_thread(forget_account, self.cluster, self.namespace)
         for node in self.nodes:
             with contextlib.suppress(ApiError):
                 await self._delete(NODES, node, None)
@@ -232,11 +236,17 @@ class World:
             "pod-uid": self.namespace,
             **{key.replace("_", "-"): value for key, value in settings.items()},
         }
-        kubeconfig = flags.pop("kubeconfig", self.cluster.kubeconfig)
+        kubeconfig = flags.pop("kubeconfig", "") or await asyncio.to_thread(self.shipped_account)
         process = OperatorProcess(kubeconfig, self.folder / f"{name}.log", **flags)
         self.operators.append(process)
         await process.start()
         return process
+
+    def shipped_account(self) -> str:
+        """The kubeconfig of the rights that the operator is installed with; blocks, the first time."""
+        if not self._account:
+            self._account = account_kubeconfig(self.cluster, self.namespace, self.folder)
+        return self._account
 
     async def add_shared_volume(self, claim: str) -> None:
         """A bound ReadWriteMany claim of this namespace, on a folder that all nodes of the machine share."""
