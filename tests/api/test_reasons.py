@@ -9,6 +9,7 @@ import pytest
 
 import trainyard
 from trainyard.api.reasons import Cause, ConditionType, Documented, Phase, Reason
+from trainyard.api.waits import WAITS
 
 PACKAGE = Path(trainyard.__file__).parent
 SPOKEN = {
@@ -28,3 +29,20 @@ def test_a_word_is_its_text_and_knows_its_meaning() -> None:
     assert Reason("Backoff") is Reason.BACKOFF
     assert f"{Reason.BACKOFF}" == "Backoff"
     assert Reason.BACKOFF.meaning
+
+
+def _said_in(*files: str) -> set[str]:
+    paths = [path for name in files for path in sorted(PACKAGE.glob(name))]
+    assert paths
+    return {name for path in paths for name in re.findall(r"\bReason\.([A-Z_]+)\b", path.read_text(encoding="utf-8"))}
+
+
+def test_every_reason_to_wait_tells_what_ends_it() -> None:
+    """Gates and the scheduler's refusals are all that keeps an attempt from opening (I24)."""
+    waits = _said_in("planning/opening.py", "planning/pod_security.py", "scheduling/*.py")
+    assert waits - {reason.name for reason in WAITS} == set()
+
+
+@pytest.mark.parametrize("reason", WAITS)
+def test_a_wait_has_a_deadline_or_somebody_outside(reason: Reason) -> None:
+    assert WAITS[reason].deadline or WAITS[reason].outside

@@ -14,6 +14,7 @@ from planning.support import POLICY
 from planning.truth import untruths
 from trainyard.api.names import hosts_name
 from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
+from trainyard.api.waits import WAITS
 from trainyard.model.cluster import GangRequest, Grant, Refusal
 from trainyard.model.plan import (
     ConfirmRecord,
@@ -60,6 +61,7 @@ class World:
             self.job.noted(found.facts)
             self._schedule(found)
             if not found.steps and self.job.grant is None:
+                self._check_wait(found)
                 return
             self._perform(found)
         raise AssertionError(f"still busy after {PASSES} passes: {found}")
@@ -197,6 +199,16 @@ class World:
         if new.terminal or new.phase is Phase.SUSPENDED:
             deadless = [p for p in self._live(()) if p.deletion is None]
             assert not deadless, "I5: a live pod after the end"
+
+    def _check_wait(self, found: Plan) -> None:
+        """Whoever stands still says for what, and where only a deadline ends it, looks again by then."""
+        status = self.job.status
+        if status.terminal or status.phase is Phase.RUNNING:
+            return
+        assert status.reason in WAITS, f"I24: {status.reason} says neither until when nor for whom it waits"
+        wait = WAITS[status.reason]
+        asked = found.request is not None  # then it is the scheduler's to look again
+        assert wait.outside or asked or found.requeue_at is not None, f"I24: nothing ends {status.reason}"
 
     # The scheduler, the kubelets, the people
 

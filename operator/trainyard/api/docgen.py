@@ -6,6 +6,7 @@ from typing import Any
 from trainyard.api.constants import API_VERSION, KIND, SHORT_NAME
 from trainyard.api.reasons import Cause, ConditionType, Documented, Phase, Reason
 from trainyard.api.rules import RULES
+from trainyard.api.waits import WAITS
 
 Schema = dict[str, Any]
 
@@ -69,6 +70,10 @@ def reasons_reference() -> str:
         _words(Cause),
         "## Reasons",
         _words(Reason, remedies=True),
+        "## What ends a wait",
+        "A job that stands still says one of these. Each wait ends at a deadline of its own, or by somebody outside "
+        "who is named; where both stand, by whichever comes first.",
+        _waits(),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -77,6 +82,11 @@ def _words(kind: type[Documented], remedies: bool = False) -> str:
     head = ["| word | meaning | what to do |", "|---|---|---|"] if remedies else ["| word | meaning |", "|---|---|"]
     rows = (f"| `{word}` | {_cell(word.meaning)} |" + (f" {_cell(word.remedy)} |" if remedies else "") for word in kind)
     return "\n".join([*head, *rows])
+
+
+def _waits() -> str:
+    rows = (f"| `{reason}` | {_cell(wait.deadline)} | {_cell(wait.outside)} |" for reason, wait in WAITS.items())
+    return "\n".join(["| reason | at the latest | or whose doing |", "|---|---|---|", *rows])
 
 
 def _rules() -> str:
