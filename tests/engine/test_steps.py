@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.fakes import KEY, Bench
+from engine.fakes import KEY, NOW, Bench
 from trainyard.engine import children_step, pod_steps
 from trainyard.engine.guards import job_gone
 from trainyard.engine.hands import Outcome, Pass
@@ -308,6 +308,23 @@ async def test_a_pod_that_is_gone_or_another_counts_as_deleted(bench: Bench) -> 
     refs = tuple(PodRef(p.name, p.uid) for p in (gone, other))
     assert await delete_pods(bench.hands, bench.begin(), DeletePods(refs, None, "")) is Outcome.DONE
     assert (str(PODS), other.name) in bench.api.objects
+
+
+@pytest.mark.parametrize(
+    ("grace", "given", "asked"),
+    [(None, 30, False), (10, 10, False), (10, 5, False), (10, 30, True)],
+)
+async def test_what_somebody_else_is_deleting_is_left_to_him(
+    bench: Bench, grace: int | None, given: int, asked: bool
+) -> None:
+    bench.open()
+    ending, gone = bench.pod(0), bench.pod(1)
+    refs = tuple(PodRef(p.name, p.uid) for p in (ending, gone))
+    step = bench.begin()
+    bench.store.upsert_pod(replace(ending, deletion=NOW, deletion_grace=given, resource_version=9999))
+    bench.store.delete_pod(gone.uid, None)
+    assert await delete_pods(bench.hands, step, DeletePods(refs, grace, "")) is Outcome.DONE
+    assert bench.api.written("delete", PODS) == ([ending.name] if asked else [])
 
 
 def orphans(bench: Bench) -> Pass:

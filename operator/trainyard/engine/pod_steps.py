@@ -149,7 +149,8 @@ def _still_takes_pods(planned: NodeView | None, now: NodeView | None) -> bool:
 
 async def delete_pods(hands: Hands, step: Pass, delete: DeletePods) -> Outcome:
     """With UID preconditions, in parallel. Only pods that the job still owns (I4), and, when it is gone, only those a
-    live LIST has shown."""
+    live LIST has shown. What somebody else has been deleting since is left to him: the garbage collector goes through
+    the same pods when their job is gone."""
     uid = step.snapshot.uid
     pods = [
         ref for ref in delete.pods if (step.confirmed is None or ref.uid in step.confirmed) and _owned(hands, uid, ref)
@@ -176,11 +177,20 @@ class _Deletion:
         self.error: KubeError | None = None
 
     async def one(self, ref: PodRef) -> bool:
+        if self._is_ending(ref):
+            return True
         try:
             await self._delete(ref)
         except KubeError as error:
             self.error = self.error or error
         return True
+
+    def _is_ending(self, ref: PodRef) -> bool:
+        """It is gone, or goes as soon as this request would have it go."""
+        held = self._hands.store.table.pods.get(ref.uid)
+        if held is None:
+            return True
+        return held.deletion is not None and (self._grace is None or held.deletion_grace <= self._grace)
 
     async def _delete(self, ref: PodRef) -> None:
         for attempt in range(1, TRIES + 1):
