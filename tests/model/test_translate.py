@@ -1,6 +1,8 @@
 """Do views say what the API server's objects say, and do odd objects harm nobody?"""
 
+import json
 from base64 import b64encode
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,6 +68,14 @@ def raw_pod(*, meta: dict[str, Any] | None = None, spec: Any = None, status: Any
 def told(**state: Any) -> dict[str, Any]:
     sidecar = {"name": "sidecar", "state": {"terminated": {"exitCode": 9, "startedAt": AT}}}
     return {"containerStatuses": [sidecar, {"name": "trainer", "state": state}]}
+
+
+TRAINER_AND_PORT = [{"name": "sidecar"}, {"name": "trainer", "ports": [{"containerPort": 1, "hostPort": 8080}]}]
+
+
+def packed(raw: dict[str, Any]) -> dict[str, Any]:
+    """As the watch of pods gives it."""
+    return {**raw, "spec": json.dumps(raw["spec"]).encode()}
 
 
 class TestPod:
@@ -244,6 +254,26 @@ class TestPod:
         affinity = {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [term]}}}
         assert pod_view(raw_pod(spec={"affinity": affinity})).pinned == "n7"
         assert pod_view(raw_pod(spec={"affinity": {}})).pinned == ""
+
+    def test_a_packed_spec_says_the_same_as_one_that_is_not(self) -> None:
+        spec = {"nodeName": "n1", "priority": 5, "schedulingGates": [{"name": "g"}], "containers": TRAINER_AND_PORT}
+        raw = raw_pod(spec=spec, status=told(running={}))
+        view = pod_view(packed(raw))
+        assert view.spec_hash
+        assert replace(view, spec_hash=0) == pod_view(raw)
+
+    def test_the_same_packed_spec_is_read_once(self) -> None:
+        raw = raw_pod(spec={"nodeName": "n1", "containers": TRAINER_AND_PORT})
+        first = pod_view(packed(raw))
+        # Were it read again, it would tell the truth about itself.
+        second = pod_view(packed({**raw, "status": told(running={})}), replace(first, node="as read before"))
+        assert (second.node, second.trainer.started, second.host_ports) == ("as read before", True, (8080,))
+
+    def test_another_packed_spec_is_read_anew(self) -> None:
+        first = pod_view(packed(raw_pod()))
+        bound = pod_view(packed(raw_pod(spec={"nodeName": "n1"})), first)
+        assert bound == pod_view(packed(raw_pod(spec={"nodeName": "n1"})))
+        assert bound.spec_hash != first.spec_hash
 
 
 class TestNode:
