@@ -10,14 +10,14 @@ import pytest
 
 from chart.release import Release, as_build
 from support.manifests import job, role
-from support.world import World
+from support.world import TEST_LABEL, World
 from trainyard.api.constants import ANNOTATION_BUILD
 
 pytestmark = pytest.mark.nodes
 
 Object = dict[str, Any]
 # Real nodes only: the operator's image has a Python, and a shell is not needed.
-SLEEP = ["python3", "-c", "import signal; signal.pause()"]
+SLEEP = ["python3", "-c", "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit()); signal.pause()"]
 KEPT = {"serviceaccount", "configmap", "deployment", "clusterrole", "clusterrolebinding", "validatingadmissionpolicy"}
 
 
@@ -90,11 +90,17 @@ async def test_an_upgrade_in_the_middle_of_a_gangs_creation_starts_the_gang_anew
     world: World, release: Release
 ) -> None:
     """One create at a time, and no overlap of old and new, so that the old build is cut off for certain."""
-    slowly: Object = {"settings": {"createWindow": 1}, "strategy": {"type": "Recreate", "rollingUpdate": None}}
+    rule = {"key": TEST_LABEL, "operator": "DoesNotExist"}  # a played node would play the operator too
+    real = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [rule]}]}}
+    slowly: Object = {
+        "settings": {"createWindow": 1},
+        "strategy": {"type": "Recreate", "rollingUpdate": None},
+        "affinity": {"nodeAffinity": real},
+    }
     await release.install(await release.older(), **as_build("older"), **slowly)
     await world.open()
     await world.add_nodes(8)
-    gang = job("gang", role(replicas=800, pod={"tolerations": [{"operator": "Exists"}]}))
+    gang = job("gang", role(replicas=800, pod={"nodeSelector": {TEST_LABEL: world.namespace}}))
     await world.apply(gang)
     await world.until(lambda: len(world.pods("gang", 0)) >= 20, "some pods of the gang")
     await release.upgrade(**{**slowly, "settings": {}})

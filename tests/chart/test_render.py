@@ -11,6 +11,7 @@ import yaml
 from helm_python import HelmError
 
 from chartlib import chart, schema
+from docs.documents import Document
 from trainyard.api.validation import read_job
 from trainyard.settings import Settings, read_settings
 from trainyard.settings.explain import file_name
@@ -170,7 +171,7 @@ def test_rights_are_the_same_everywhere_and_in_a_namespace() -> None:
     cluster = next(r for r in of_kind("ClusterRole", scoped) if r["metadata"]["name"] == "trainyard-operator")
     namespaced = next(r for r in of_kind("Role", scoped) if r["metadata"]["namespace"] == "team-a")
     assert rules(cluster) | rules(namespaced) == rules(everywhere)
-    assert {verb for _, _, verb in rules(cluster)} == {"get", "list", "watch"}
+    assert {verb for _, _, verb in rules(cluster)} <= {"get", "list", "watch"}
 
 
 def test_reviews_are_granted_only_where_tokens_are_asked_for() -> None:
@@ -406,3 +407,25 @@ def test_further_objects_are_rendered() -> None:
     as_text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}-text'}"
     found = of_kind("ConfigMap", {"extraObjects": [as_text]})
     assert "trainyard-text" in [thing["metadata"]["name"] for thing in found]
+
+
+# Documents
+
+
+def shown_values() -> list[tuple[str, Object]]:
+    """YAML blocks of the pages about the chart that are values: all their keys are."""
+    known = set(yaml.safe_load((chart.CHART / "values.yaml").read_text()))
+    found = []
+    for page in ("install.md", "observability.md"):
+        for block in Document(chart.ROOT / "docs" / page).blocks():
+            values = yaml.safe_load(block.text) if block.language == "yaml" else None
+            if values and set(values) <= known:
+                found.append((f"{page}:{block.line}", values))
+    return found
+
+
+def test_values_that_the_documents_show_are_taken() -> None:
+    shown = shown_values()
+    assert len(shown) >= 4
+    for place, values in shown:
+        assert chart.objects(values), place
