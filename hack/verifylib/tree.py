@@ -10,6 +10,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
+class Skipped(Exception):
+    """A check could not be made, for a reason outside of the project; it has neither failed nor passed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tree:
     """A checkout. Files that git ignores are not part of it."""

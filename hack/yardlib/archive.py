@@ -134,7 +134,7 @@ def image_id(archive_file: Path) -> str:
 def _anonymous(info: tarfile.TarInfo) -> tarfile.TarInfo:
     info.uid = info.gid = 0
     info.uname = info.gname = ""
-    info.mtime = 0
+    info.mtime, info.mode = 0, 0o644
     return info
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -27,6 +28,7 @@ SUITE = "trixie"
 PYTHON = "3.13"  # Debian trixie's
 NOBODY = "65532"
 KEPT_SECONDS = 3600.0
+EPOCH = "1"  # instead of today in what package tools write down: the same packages give the same bytes
 OPERATOR_SOURCES = REPOSITORY / "operator"
 OPERATOR_LOCK = REPOSITORY / "requirements" / "operator.txt"
 OPERATOR_ENTRY = CLUSTER_SOURCES / "operator" / "trainyard-operator"
@@ -141,6 +143,7 @@ def _debian(*packages: str) -> Callable[[Path], None]:
                 "mmdebstrap", "--variant=minbase", "--format=tar", f"--include={','.join(packages)}", *excluded,
                 SUITE, str(out),
             ],
+            env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH},
             hint="the packages come from deb.debian.org: is it reachable?",
         )  # fmt: skip
 
@@ -177,11 +180,20 @@ def _write_dependencies(out: Path) -> None:
             ],
             hint="the wheels come from PyPI: is it reachable?",
         )  # fmt: skip
+        _drop_scripts(scratch)
         archive.write_layer(
             out, [Entry("app", folder=True, mode=0o755), *archive.folder_entries(scratch, "app/dependencies")]
         )
     finally:
         archive.discard(scratch)
+
+
+def _drop_scripts(installed: Path) -> None:
+    """Nothing runs the packages' own programs, and their first lines, which RECORD has hashes of, name our Python."""
+    shutil.rmtree(installed / "bin", ignore_errors=True)
+    for record in installed.glob("*.dist-info/RECORD"):
+        lines = record.read_text(encoding="utf-8").splitlines(keepends=True)
+        record.write_text("".join(line for line in lines if not line.startswith("../../bin/")), encoding="utf-8")
 
 
 def _write_operator(out: Path) -> None:
@@ -221,7 +233,7 @@ OPERATOR = Image(
         Layer(
             "python", _debian_inputs("python3", "ca-certificates"), _debian("python3", "ca-certificates"), "40 s, once"
         ),
-        Layer("dependencies", lambda: PYTHON.encode() + OPERATOR_LOCK.read_bytes(), _write_dependencies, "20 s"),
+        Layer("dependencies", lambda: b"2" + PYTHON.encode() + OPERATOR_LOCK.read_bytes(), _write_dependencies, "20 s"),
         Layer("operator", _operator_inputs, _write_operator),
     ),
     Config(
