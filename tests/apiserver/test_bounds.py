@@ -45,7 +45,7 @@ async def test_a_large_start_costs_one_create_a_pod_and_few_status_writes(world:
     dry_runs = 1  # of the one role
     assert told[("create", "pods")] == LARGE + dry_runs
     assert told[("create", "configmaps")] == 2 and told[("create", "services")] == 1
-    status = told[("patch", "trainingjobs.trainyard.dev")]
+    status = told[("patch", "trainingjobs.trainyard.dev/status")]
     assert status <= 8 + seconds, f"{status} status writes in {seconds:.0f} s"
     events = told[("create", "events.events.k8s.io")] + told[("patch", "events.events.k8s.io")]
     assert events <= 6

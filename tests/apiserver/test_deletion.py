@@ -6,7 +6,7 @@ import pytest
 
 from support.manifests import job, role
 from support.world import World
-from trainyard.kube.resources import NAMESPACES
+from trainyard.kube.resources import NAMESPACES, PERSISTENT_VOLUMES
 
 
 async def running(world: World, name: str = "j", replicas: int = 3) -> None:
@@ -88,3 +88,50 @@ async def test_a_terminating_namespace_gets_nothing_new(world: World) -> None:
     await world.client.delete(NAMESPACES, world.namespace, uid=namespace["metadata"]["uid"])
     await world.until(lambda: nothing_left(world), "the namespace to empty", seconds=90)
     assert len(world.history.created("Pod")) == 3
+
+
+def lost(world: World, claim: str) -> bool:
+    return ((world.get("PersistentVolumeClaim", claim) or {}).get("status") or {}).get("phase") == "Lost"
+
+
+async def lose_the_volume(world: World) -> None:
+    """Somebody deletes the volume below the running gang, protection and all."""
+    (name,) = world.volumes
+    volume = await world.client.get(PERSISTENT_VOLUMES, name)
+    await world.client.delete(PERSISTENT_VOLUMES, name, uid=volume["metadata"]["uid"])
+    await world.client.patch(PERSISTENT_VOLUMES, name, {"metadata": {"finalizers": None}})
+    await world.until(lambda: lost(world, "ckpt"), "the claim to be Lost")
+
+
+@pytest.mark.parametrize("propagation", ["Background", "Foreground"])
+async def test_deletion_completes_whatever_is_broken(world: World, propagation: str) -> None:
+    """A node that does not answer, a volume that is gone, a quota that is full: none of them holds the job (I17)."""
+    dead, *_ = await world.add_nodes(3)
+    await world.add_shared_volume("ckpt")
+    await world.operator()
+    await world.apply(job("j", role(replicas=3, gpus=8), checkpoint={"volume": {"claimName": "ckpt"}}))
+    await world.until_phase("j", "Running")
+    await lose_the_volume(world)
+    await world.set_quota("full", 3)
+    await world.silence_node(dead)
+    await world.delete_job("j", propagation)
+    await world.until(lambda: len(world.pods("j")) == 1, "the pods on nodes that answer to go")
+    (stuck,) = world.pods("j")
+    assert stuck["spec"]["nodeName"] == dead and stuck["metadata"]["deletionTimestamp"]
+    if propagation == "Background":
+        await world.until(lambda: world.job("j") == {}, "the job to be gone, whatever its node does")
+    await world.revive_node(dead)
+    await world.until(lambda: nothing_left(world), "nothing to be left")
+
+
+async def test_the_job_applied_again_starts_without_the_dead_node(world: World) -> None:
+    dead, *_ = await world.add_nodes(3)
+    await world.operator()
+    await world.apply(job("j", role(replicas=2, gpus=8)))
+    await world.until_phase("j", "Running")
+    await world.silence_node(dead)
+    await world.delete_job("j")
+    await world.until(lambda: world.job("j") == {}, "the job to be gone")
+    await world.apply(job("j", role(replicas=2, gpus=8)))
+    await world.until_phase("j", "Running", seconds=120)
+    assert dead not in {p["spec"]["nodeName"] for p in world.live("j") if not p["metadata"].get("deletionTimestamp")}
