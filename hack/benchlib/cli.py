@@ -47,9 +47,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hack/bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of the gang and of the planner (default 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the gang and of the planner (default 5)")
     parser.add_argument("--nodes", type=int, default=1250, help="simulated nodes of 8 GPUs (default 1250)")
     parser.add_argument("--pods", type=int, help="pods of the gang (default: one a node)")
+    parser.add_argument("--cluster", default="bench", help="name of the cluster to make (default bench)")
     parser.add_argument("--only", choices=PARTS, help="one part only")
     parser.add_argument("--out", type=Path, help="write the JSON line here too")
     parser.add_argument("--keep", action="store_true", help="leave the cluster for the next run")
@@ -89,7 +90,7 @@ Part = tuple[str, tuple[Line, ...], list[dict[str, float]]]
 
 def _on_a_cluster(arguments: argparse.Namespace, wanted: Sequence[str], pods: int) -> dict[str, Part]:
     folder = Path(tempfile.mkdtemp(prefix="trainyard-bench-"))
-    rig = Rig(arguments.nodes, folder)
+    rig = Rig(arguments.cluster, arguments.nodes, folder)
     try:
         rig.up()
         found = asyncio.run(_parts(rig, arguments.rounds, wanted, pods))

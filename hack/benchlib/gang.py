@@ -1,7 +1,8 @@
 """One gang's life at full size, first by the bare load generator, then by the operator, on the same cluster.
 
 A round: the generator creates the pods and deletes them; the operator starts a gang of the same pods, one of them
-fails, the whole gang restarts, the job is deleted. Ratios are taken within the round.
+fails, the whole gang restarts, the job is deleted. Every other round the operator goes first. Ratios are taken within
+the round, of seconds and of processor time: what cluster and client together spent on the same pods.
 """
 
 from __future__ import annotations
@@ -50,56 +51,66 @@ class Cost:
 
 async def gang_round(rig: Rig, client: Client, eyes: Eyes, number: int, pods: int) -> Figures:
     """One round of everything about a gang."""
-    raw = await _raw(rig, client, eyes, f"raw-{number}", pods)
-    await asyncio.sleep(QUIET)
-    await rig.start_operator()
-    try:
-        ours = await _ours(rig, client, eyes, f"gang-{number}", pods)
-    finally:
-        await rig.stop_operator()
-    return {**raw, **ours, **_ratios(raw, ours)}
+    figures: Figures = {}
+    for whose in ("raw", "ours") if number % 2 == 0 else ("ours", "raw"):
+        if whose == "raw":
+            figures |= await _raw(rig, client, eyes, f"raw-{number}", pods)
+            continue
+        await rig.start_operator()
+        try:
+            figures |= await _ours(rig, client, eyes, f"gang-{number}", pods)
+        finally:
+            await rig.stop_operator()
+    return {**figures, **_ratios(figures)}
 
 
 async def _raw(rig: Rig, client: Client, eyes: Eyes, name: str, pods: int) -> Figures:
     body = training_job(name, NAMESPACE, pods, GPUS, managed_by=NOT_OURS)
     stored = await client.create(TRAINING_JOBS, body)
-    await asyncio.sleep(QUIET)
+    await rig.calm(QUIET)
+    use = rig.machine.read()
     began, answered = await rig.load(creates(stored, [f"fake-{i:04d}" for i in range(pods)]))
     figures = {"raw_posts_s": answered - began}
     for stage in ("created", "bound", "running"):
         figures[f"raw_{stage}_s"] = await eyes.reached(name, stage, pods, PATIENCE) - began
-    await asyncio.sleep(QUIET)
+    figures |= rig.machine.since(use, "raw_start")
+    await rig.calm(QUIET)
+    use = rig.machine.read()
     began, answered = await rig.load(deletes(NAMESPACE, [(p.name, p.uid) for p in eyes.pods_of(name)], GRACE))
     figures["raw_delete_calls_s"] = answered - began
     figures["raw_gone_s"] = await eyes.reached(name, "gone", pods, PATIENCE) - began
+    figures |= rig.machine.since(use, "raw_delete")
     await client.delete(TRAINING_JOBS, name, NAMESPACE, uid=stored["metadata"]["uid"])
     await eyes.until(lambda: name not in eyes.jobs, f"{name} gone", PATIENCE)
     return figures
 
 
 async def _ours(rig: Rig, client: Client, eyes: Eyes, name: str, pods: int) -> Figures:
-    await asyncio.sleep(QUIET)
-    before, events = await rig.read(), eyes.pod_events
+    await rig.calm(QUIET)
+    before, events, use = await rig.read(), eyes.pod_events, rig.machine.read()
     began = time.monotonic()
     stored = await client.create(TRAINING_JOBS, training_job(name, NAMESPACE, pods, GPUS))
     figures = await _gang_up(eyes, name, pods, began, 0, "gang")
+    figures |= rig.machine.since(use, "gang_start")
     figures["gang_first_pod_s"] = eyes.tally(name).first["created"] - began
     after = await _rested(rig)
     figures |= _cost(before, after, eyes.pod_events - events).figures("gang", pods)
     figures["gang_rss_mib"] = after.rss_mib
 
-    await asyncio.sleep(QUIET)
-    before, events = await rig.read(), eyes.pod_events
+    await rig.calm(QUIET)
+    before, events, use = await rig.read(), eyes.pod_events, rig.machine.read()
     figures |= await _restart(client, eyes, name, pods)
+    figures |= rig.machine.since(use, "restart")
     after = await _rested(rig)
     figures |= _cost(before, after, eyes.pod_events - events).figures("restart", pods)
 
-    await asyncio.sleep(QUIET)
-    before, events = await rig.read(), eyes.pod_events
+    await rig.calm(QUIET)
+    before, events, use = await rig.read(), eyes.pod_events, rig.machine.read()
     began = time.monotonic()
     await client.delete(TRAINING_JOBS, name, NAMESPACE, uid=stored["metadata"]["uid"], propagation_policy="Background")
     await eyes.until(lambda: not eyes.pods_of(name), f"all pods of {name} gone", PATIENCE)
     figures["delete_gone_s"] = time.monotonic() - began
+    figures |= rig.machine.since(use, "delete")
     after = await _rested(rig)
     figures |= _cost(before, after, eyes.pod_events - events).figures("delete", pods)
     return figures
@@ -154,13 +165,19 @@ def _cost(before: Reading, after: Reading, events: int) -> Cost:
     )
 
 
-def _ratios(raw: Figures, ours: Figures) -> Figures:
-    """Rates against the raw rate: 1.0 is as fast as the bare load generator."""
+def _ratios(figures: Figures) -> Figures:
+    """Rates, and work done, against the raw ones: 1.0 is as fast, or as cheap, as the bare load generator."""
+    raw_gone, raw_created = figures["raw_gone_s"], figures["raw_created_s"]
+    raw_start, raw_delete = figures["raw_start_work_s"], figures["raw_delete_work_s"]
     return {
-        "ratio_created": raw["raw_created_s"] / ours["gang_created_s"],
-        "ratio_running": raw["raw_running_s"] / ours["gang_running_s"],
-        "ratio_restart_gone": raw["raw_gone_s"] / ours["restart_gone_s"],
-        "ratio_restart_created": raw["raw_created_s"] / ours["restart_gone_to_created_s"],
-        "ratio_restart_all": (raw["raw_gone_s"] + raw["raw_created_s"]) / ours["restart_created_s"],
-        "ratio_deleted": raw["raw_gone_s"] / ours["delete_gone_s"],
+        "ratio_created": raw_created / figures["gang_created_s"],
+        "ratio_running": figures["raw_running_s"] / figures["gang_running_s"],
+        "ratio_restart_gone": raw_gone / figures["restart_gone_s"],
+        "ratio_restart_created": raw_created / figures["restart_gone_to_created_s"],
+        "ratio_restart_all": (raw_gone + raw_created) / figures["restart_created_s"],
+        "ratio_deleted": raw_gone / figures["delete_gone_s"],
+        "ratio_start_work": raw_start / figures["gang_start_work_s"],
+        "ratio_restart_work": (raw_delete + raw_start) / figures["restart_work_s"],
+        "ratio_delete_work": raw_delete / figures["delete_work_s"],
+        "others_percent": max(value for key, value in figures.items() if key.endswith("_others_percent")),
     }

@@ -43,6 +43,7 @@ GANG = (
     Line("gang_status_running_s", "gang: … to phase Running"),
     Line("ratio_created", "gang: created, of the raw rate", "", least=0.8),
     Line("ratio_running", "gang: Running, of the raw rate", ""),
+    Line("ratio_start_work", "gang: processor time of raw and of ours, until Running", ""),
     Line("gang_creates_per_pod", "gang: POSTs a pod", "", most=1.05),
     Line("gang_status_writes", "gang: status writes", ""),
     Line("gang_writes", "gang: all writes", ""),
@@ -60,12 +61,15 @@ GANG = (
     Line("ratio_restart_gone", "restart: deletes, of the raw rate", "", least=0.8),
     Line("ratio_restart_created", "restart: creates, of the raw rate", "", least=0.8),
     Line("ratio_restart_all", "restart: both, of the raw rates", "", least=0.8),
+    Line("ratio_restart_work", "restart: processor time of raw and of ours, until Running", ""),
     Line("restart_creates_per_pod", "restart: POSTs a pod", "", most=1.05),
     Line("restart_status_writes", "restart: status writes", ""),
     Line("restart_cpu_s", "restart: operator CPU, calls included"),
     Line("delete_gone_s", "deletion: DELETE of the job to all pods gone"),
     Line("ratio_deleted", "deletion: of the raw rate", "", least=0.8),
+    Line("ratio_delete_work", "deletion: processor time of raw and of ours", ""),
     Line("delete_cpu_s", "deletion: operator CPU, calls included"),
+    Line("others_percent", "of the machine used by strangers, at most in a phase", "%"),
 )
 
 SCRAPE = (

@@ -17,18 +17,20 @@ from typing import Any
 import aiohttp
 
 from benchlib.eyes import BenchFailed
+from benchlib.machine import Machine, processor_seconds
 from support.operator import OperatorProcess
 from support.yard import ROOT, YARD, Cluster, run_yard
 from trainyard.kube.client import Client
 from trainyard.kube.errors import AlreadyExists, NotFound
 from trainyard.kube.resources import NAMESPACES, NODES, TRAINING_JOBS
 
-NAME, NAMESPACE = "bench", "bench"
+NAMESPACE = "bench"
 WRITES = ("create", "update", "patch", "delete")
 _REQUEST = re.compile(
     r'^trainyard_api_requests_total\{code="([^"]*)",resource="([^"]*)",verb="([^"]*)"\} ([0-9.e+]+)$', re.MULTILINE
 )
-_TICKS = os.sysconf("SC_CLK_TCK")
+CALM_PROCESSORS, CALM_WITHIN = 0.2, 60.0
+"""The cluster is at rest when it uses less than this; after so many seconds it is measured all the same."""
 
 Requests = Mapping[tuple[str, str], int]
 """(verb, resource) → how many were answered or failed."""
@@ -61,24 +63,28 @@ class Reading:
 
 
 class Rig:
-    """A cluster named `bench` and at most one operator on it."""
+    """A cluster and at most one operator on it."""
 
-    def __init__(self, nodes: int, folder: Path) -> None:
+    def __init__(self, name: str, nodes: int, folder: Path) -> None:
+        self.name = name
         self.nodes = nodes
         self.folder = folder
+        self.machine = Machine(name, self._operator_pid)
         self.kubeconfig = ""
         self.operator: OperatorProcess | None = None
 
     def up(self) -> None:
         """Bring the cluster up, its progress shown, and give it the CRD."""
         sizes = ("--nodes", "0", "--fake-nodes", str(self.nodes), "--profile", "bench")
-        if subprocess.run([str(YARD), "up", "--name", NAME, *sizes], check=False).returncode != 0:
+        if subprocess.run([str(YARD), "up", "--name", self.name, *sizes], check=False).returncode != 0:
             raise BenchFailed("hack/yard up failed; its words are above")
-        self.kubeconfig = run_yard("kubeconfig", "--name", NAME).strip()
-        Cluster(NAME, self.kubeconfig).kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+        self.kubeconfig = run_yard("kubeconfig", "--name", self.name).strip()
+        Cluster(self.name, self.kubeconfig).kubectl(
+            "apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds")
+        )
 
     def down(self) -> None:
-        subprocess.run([str(YARD), "down", "--name", NAME], check=False)
+        subprocess.run([str(YARD), "down", "--name", self.name], check=False)
 
     async def prepare(self, client: Client) -> None:
         """Our kind is served, the namespace is there, and every node is Ready and untainted: a pinned pod must never
@@ -100,6 +106,17 @@ class Rig:
             if time.monotonic() > deadline:
                 raise BenchFailed(f"only {usable} of {self.nodes} nodes became Ready")
             await asyncio.sleep(1)
+
+    async def calm(self, at_least: float) -> None:
+        """Rest, until nobody pays for what came before."""
+        deadline = time.monotonic() + CALM_WITHIN
+        await asyncio.sleep(max(0.0, at_least - 1))
+        while True:
+            before = self.machine.read()
+            await asyncio.sleep(1)
+            after = self.machine.read()
+            if (after.work - before.work) / (after.at - before.at) < CALM_PROCESSORS or after.at > deadline:
+                return
 
     # the load generator
 
@@ -160,12 +177,15 @@ class Rig:
         assert self.operator is not None
         await self.operator.kill()
 
+    def _operator_pid(self) -> int | None:
+        running = self.operator is not None and self.operator.running
+        return self.operator.process.pid if running and self.operator and self.operator.process else None
+
     async def read(self) -> Reading:
         """CPU and memory from the kernel, requests from the operator's own counters."""
-        assert self.operator is not None
-        process = self.operator.process
-        assert process is not None
-        cpu, rss = _used(process.pid)
+        pid = self._operator_pid()
+        assert pid is not None
+        cpu, rss = processor_seconds(pid), _resident(pid)
         requests: dict[tuple[str, str], int] = {}
         for _, resource, verb, count in _REQUEST.findall(await self._metrics()):
             requests[verb, resource] = requests.get((verb, resource), 0) + int(float(count))
@@ -181,12 +201,10 @@ class Rig:
             return ""
 
 
-def _used(pid: int) -> tuple[float, float]:
-    """CPU seconds and resident MiB of a process, as the kernel counts them."""
-    stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+def _resident(pid: int) -> float:
+    """MiB of memory, as the kernel counts them."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-    return (int(stat[11]) + int(stat[12])) / _TICKS, rss / 1024
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
 
 
 async def _served(client: Client) -> bool:
