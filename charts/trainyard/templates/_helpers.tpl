@@ -53,7 +53,7 @@ annotations.
 */}}
 {{- define "trainyard.meta" -}}
 {{- $labels := merge (dict) (.labels | default dict) (include "trainyard.labels" .root | fromYaml) }}
-{{- $annotations := merge (dict) (.annotations | default dict) .root.Values.commonAnnotations -}}
+{{- $annotations := merge (dict) (.annotations | default dict) (.root.Values.commonAnnotations | default dict) -}}
 labels:
   {{- toYaml $labels | nindent 2 }}
 {{- with $annotations }}
@@ -89,6 +89,15 @@ annotations:
 {{- end }}
 {{- if and (not $metrics.tls.secretName) (or (eq $metrics.auth "kubernetes") $metrics.tls.clientCAKey) }}
 {{- fail "metrics.auth: kubernetes and metrics.tls.clientCAKey need metrics.tls.secretName: tokens do not travel in the clear" }}
+{{- end }}
+{{- if eq (int $metrics.port) 8080 }}
+{{- fail "metrics.port: the probes are served on 8080; choose another" }}
+{{- end }}
+{{- $selector := include "trainyard.selectorLabels" . | fromYaml }}
+{{- range $key := concat (keys (.Values.podLabels | default dict)) (keys (.Values.commonLabels | default dict)) }}
+{{- if hasKey $selector $key }}
+{{- fail (printf "podLabels and commonLabels may not set %s: the Deployment knows its pods by it" $key) }}
+{{- end }}
 {{- end }}
 {{- $budget := .Values.podDisruptionBudget }}
 {{- if not (or (kindIs "invalid" $budget.minAvailable) (kindIs "invalid" $budget.maxUnavailable)) }}

@@ -3,7 +3,8 @@
 apiVersion: trainyard.dev/v1alpha1
 kind: TrainingJob
 metadata:
-  name: {{ include "trainyard.fullname" . }}-test
+  # The test puts six characters behind it, and the names of its pods must stay within 63.
+  name: {{ include "trainyard.fullname" . | trunc 28 | trimSuffix "-" }}-test
   namespace: {{ include "trainyard.testNamespace" . }}
 spec:
   framework: custom
