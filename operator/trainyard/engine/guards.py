@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 from trainyard.api.constants import LABEL_JOB, LABEL_JOB_UID
 from trainyard.engine.hands import Hands, Outcome, Pass
-from trainyard.kube.client import PAGE_SIZE
+from trainyard.kube.client import METADATA_PAGE_SIZE
 from trainyard.kube.errors import Gone, NotFound
 from trainyard.kube.resources import CONFIG_MAPS, PODS, TRAINING_JOBS
 from trainyard.model.plan import ConfirmJobGone
@@ -74,7 +74,7 @@ async def _hosts_left(hands: Hands, step: Pass) -> bool:
 async def _children(hands: Hands, fields: str | None, namespace: str, selector: str) -> list[ChildView]:
     """Metadata, page by page: ten thousand pods need not be held as dicts to know their names."""
     try:
-        return await _paged(hands, fields, namespace, selector, PAGE_SIZE)
+        return await _paged(hands, fields, namespace, selector, METADATA_PAGE_SIZE)
     except Gone:  # reading took longer than the server remembers: once more, in one piece
         return await _paged(hands, fields, namespace, selector, None)
 

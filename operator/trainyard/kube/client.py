@@ -24,6 +24,7 @@ Object = dict[str, Any]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 FIELD_MANAGER = "trainyard"
 PAGE_SIZE = 100  # what is parsed at a time: as dicts, 100 pods are some megabytes for a moment, 500 five times that
+METADATA_PAGE_SIZE = 500  # of metadata alone, a fraction of that each
 SILENCE = 150.0  # bookmarks come once a minute, the first after two at most: this long without a byte is a dead stream
 
 _JSON = "application/json"
