@@ -19,8 +19,7 @@ system, and the rights that it uses, none of which reaches a Secret. No webhook,
 install.
 
 ```console
-$ helm install trainyard charts/trainyard -n trainyard-system --create-namespace \\
-    --set image.repository=REGISTRY/trainyard-operator
+$ helm install trainyard charts/trainyard -n trainyard-system --create-namespace -f values.yaml
 $ helm test trainyard -n trainyard-system --logs
 ```
 
