@@ -5,16 +5,15 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
-# Exit code 5 says that a suite holds no test.
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS)
-EMPTY_IS_FINE := || [ $$? -eq 5 ]
 # Rooms that decide: every branch of theirs is to be tried.
 DECIDING := operator/trainyard/model/*,operator/trainyard/planning/*,operator/trainyard/scheduling/*,operator/trainyard/launch/*
 # What the names of the tests' clusters begin with: another word lets a second checkout test beside the first.
 export TRAINYARD_TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv programs images lock generate verify test test-unit test-apiserver test-nodes test-down demo demo-down bench image clean
+.PHONY: help venv programs images helm lock generate verify test test-unit test-apiserver test-nodes test-long test-down \
+	demo demo-down bench image clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -35,15 +34,20 @@ verify: venv ## what can be checked without running: style, types, contracts, ge
 
 test-unit: venv ## is each decision right? no cluster needed
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run --parallel-mode -m pytest -q -n $(WORKERS) -m "not apiserver and not nodes and not slow" $(EMPTY_IS_FINE)
+	$(BIN)/coverage run --parallel-mode -m pytest -q -n $(WORKERS) -m "not apiserver and not nodes and not slow"
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --include='$(DECIDING)' --fail-under=95
 
-test-apiserver: venv programs ## does a real control plane agree? kubelets are simulated
-	$(PYTEST) -m "apiserver and not slow" $(EMPTY_IS_FINE)
+test-apiserver: venv programs ## does a real control plane agree? kubelets are simulated; are the rights right?
+	$(PYTEST) -m "apiserver and not slow"
+	hack/rights --name $(TRAINYARD_TESTS)-api
 
-test-nodes: venv images ## do pods, signals, names and volumes work on real nodes?
-	$(BIN)/python -m pytest -q -m "nodes and not slow" $(EMPTY_IS_FINE)
+test-nodes: venv images helm ## do pods, signals, names, volumes and the chart work on real nodes?
+	$(BIN)/python -m pytest -q -m "nodes and not slow"
+
+test-long: venv images helm ## what takes too long for every change: each upgrade of the chart, Helm 3, each alert
+	hack/yard build --only helm3
+	status=0; $(BIN)/python -m pytest -q -m slow || status=$$?; $(MAKE) test-down; exit $$status
 
 test-down: venv ## take down the clusters that tests leave for the next run
 	hack/yard down --name '$(TRAINYARD_TESTS)-*'
@@ -75,6 +79,9 @@ programs: venv ## build what local clusters run, once a version, into the cache:
 
 images: programs ## make the images for real nodes, once a version, into the cache: about 3 minutes, as root
 	hack/yard build
+
+helm: venv ## build the Helm that installs the chart in tests, once a version, into the cache: about 5 minutes
+	hack/yard build --only helm
 
 lock: venv ## resolve the dependencies again into requirements/*.txt
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements/operator.txt

@@ -76,6 +76,7 @@ CONTROL_PLANE = ("kubectl", "kube-apiserver", "kube-controller-manager", "kube-s
 NODES = ("kubelet", "kube-proxy", "coredns", "deviceplugin")
 FAKE_NODES = ("kwok",)
 CHART = ("helm", "helm3")  # only the chart's tests need them
+PROGRAMS = tuple(program for component in COMPONENTS for program, _ in component.programs)
 
 
 def binary(program: str) -> Path:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from yardlib import commands
+from yardlib import build, commands
 from yardlib.errors import YardError
 from yardlib.spec import PROFILES
 
@@ -61,7 +61,10 @@ def parser() -> argparse.ArgumentParser:
     )
     make = command("build", commands.build_all, "build all programs and images now")
     make.add_argument("--no-images", action="store_true", help="programs only")
-    make.add_argument("--helm", action="store_true", help="Helm 4 and Helm 3 only, for the chart's tests")
+    make.add_argument(
+        "--only", action="append", choices=build.PROGRAMS, metavar="PROGRAM",
+        help="nothing but this program, such as helm or helm3, which only the chart's tests need; may be repeated",
+    )  # fmt: skip
     _fault_commands(command)
     return top
 

@@ -184,8 +184,8 @@ def load_image(arguments: argparse.Namespace) -> None:
 
 def build_all(arguments: argparse.Namespace) -> None:
     """Everything that `up`, `make demo` and the tests would install or build."""
-    if arguments.helm:
-        build.ensure(build.CHART)
+    if arguments.only:
+        build.ensure(tuple(arguments.only))
         return
     toolchain.require(toolchain.FOR_CONTROL_PLANE)
     build.ensure(build.CONTROL_PLANE + build.NODES + build.FAKE_NODES)
