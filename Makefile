@@ -58,9 +58,10 @@ bench: venv ## gang start, restart, cost per pod and placement, against raw load
 image: venv ## build the operator's image
 	hack/image
 
-generate: venv ## render again what is rendered from the models: CRDs, references, install manifest
+generate: venv ## render again what is rendered: CRDs, references, chart, install manifest, dashboards
 	hack/generate
 	hack/manifests
+	hack/dashboards
 
 venv: $(VENV)/.installed ## make the virtual environment from the lock
 $(VENV)/.installed: requirements/dev.txt pyproject.toml
