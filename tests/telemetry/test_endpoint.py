@@ -196,6 +196,28 @@ async def test_half_of_a_new_pair_changes_nothing(world: World, authority: Autho
         assert not certificate.refresh(), "between two mounts there may be no file"
 
 
+async def test_files_that_change_while_they_are_read_do_not_end_the_looking(
+    world: World, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, other = authority.pair("server"), authority.pair("other")
+    certificate = ServedCertificate(files)
+    load = certificate._load
+
+    def caught_between(context: ssl.SSLContext) -> None:
+        load(context)
+        copy(other.certificate, files.certificate)
+
+    async with serve_metrics("127.0.0.1", 0, world.endpoint(), certificate) as port:
+        first = await authority.serial_served(port)
+        authority.pair("server")
+        monkeypatch.setattr(certificate, "_load", caught_between)
+        assert not certificate.refresh()
+        monkeypatch.undo()
+        copy(other.key, files.key)
+        assert certificate.refresh()
+        assert await authority.serial_served(port) != first
+
+
 async def test_renewed_files_are_noticed_by_themselves(world: World, authority: Authority) -> None:
     certificate = ServedCertificate(authority.pair("server"))
     async with serve_metrics("127.0.0.1", 0, world.endpoint(), certificate) as port:

@@ -37,11 +37,10 @@ class ServedCertificate:
         self._signature = self._look()
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self.context.load_cert_chain(files.certificate, files.key)
+        self._load(self.context)
         # Python 3.13 began to refuse what other programs take: certificates without a key identifier of their issuer.
         self.context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if files.client_ca:
-            self.context.load_verify_locations(files.client_ca)
             self.context.verify_mode = ssl.CERT_REQUIRED
 
     async def follow(self, every: float = LOOK_SECONDS) -> None:
@@ -56,23 +55,21 @@ class ServedCertificate:
             signature = self._look()
             if signature == self._signature:
                 return False
-            self._try()
+            self._load(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
+            # The files may have changed since they were tried: then it is said once more, and the next look mends it.
+            self._load(self.context)
         except OSError as error:
             log.warning("the renewed certificate of the metrics cannot be used, the old one stays: %s", error)
             return False
-        self.context.load_cert_chain(self._files.certificate, self._files.key)
-        if self._files.client_ca:
-            self.context.load_verify_locations(self._files.client_ca)
         self._signature = signature
         log.info("the certificate of the metrics was renewed")
         return True
 
-    def _try(self) -> None:
-        """In a context of its own: half of a new pair in the one that is used would end its service."""
-        trial = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        trial.load_cert_chain(self._files.certificate, self._files.key)
+    def _load(self, context: ssl.SSLContext) -> None:
+        """First into a context of its own: half of a new pair in the one that is used would end its service."""
+        context.load_cert_chain(self._files.certificate, self._files.key)
         if self._files.client_ca:
-            trial.load_verify_locations(self._files.client_ca)
+            context.load_verify_locations(self._files.client_ca)
 
     def _look(self) -> _Signature:
         paths = [path for path in (self._files.certificate, self._files.key, self._files.client_ca) if path]
