@@ -26,7 +26,7 @@ def test_operators_may_be_replaced_one_after_the_other() -> None:
 
 @pytest.mark.parametrize("values", ["podLabels", "commonLabels"])
 def test_labels_that_find_the_pods_cannot_be_taken(values: str) -> None:
-    with pytest.raises(HelmError, match="may not set app.kubernetes.io/instance"):
+    with pytest.raises(HelmError, match=r"may not set app\.kubernetes\.io/instance"):
         chart.objects({values: {"app.kubernetes.io/instance": "x"}})
     labels = deployment({values: {"app.kubernetes.io/version": "x"}})["template"]["metadata"]["labels"]
     assert labels["app.kubernetes.io/version"] == "x"
