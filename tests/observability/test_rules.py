@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from observability.expressions import ROOT, RULES, alerts, labels_in, records, rules, wrong
+from trainyard.api.reasons import Reason
 from yardlib.prometheus import programs
 
 CASES = ROOT / "tests" / "observability" / "rules"
@@ -75,6 +76,16 @@ def test_an_alert_has_a_runbook(name: str) -> None:
     positions = [text.find(heading) for heading in HEADINGS]
     assert positions == sorted(positions) and positions[0] > 0, f"{name} lacks one of {HEADINGS}"
     assert "```" in text, "a runbook gives commands to type"
+
+
+def test_a_job_whose_template_must_be_mended_is_told_of() -> None:
+    (told,) = re.findall(r'reason=~"([^"]+)"', alerts()["TrainyardJobCannotStart"]["expr"])
+    reasons = set(told.split("|"))
+    mended = {reason.value for reason in Reason if re.search(r"[Ss]uspend(,| the job,)", reason.remedy)}
+    assert mended
+    assert mended <= reasons <= {reason.value for reason in Reason}
+    page = (RUNBOOKS / "TrainyardJobCannotStart.md").read_text(encoding="utf-8")
+    assert {reason for reason in reasons if f"`{reason}`" not in page} == set()
 
 
 def test_every_runbook_has_an_alert() -> None:
