@@ -1,4 +1,4 @@
-"""Does a job run in a guarded namespace or say exactly why not: pod-security levels with quotas, limits, network policies?
+"""Does a job run in a guarded namespace or say why not: pod-security levels with quotas, limits, network policies?
 
 No program of the test cluster enforces network policies: what is checked is that the example's selectors mean the gang.
 """
