@@ -18,7 +18,7 @@ from dashboardlib.units import ticks, written
 LEGEND_LINE = 15
 MOST_LEGEND_LINES = 3
 ROW = 19
-WIDEST = 26
+WIDEST = 18
 """Letters that a column asks for at most."""
 
 

@@ -33,12 +33,12 @@ def mean(metric: str, by: str, where: str = "", window: str = WINDOW) -> str:
 
 
 def counted(metric: str, by: str, where: str = "", window: str = "$__range") -> str:
-    """How often within a window. A series is born with its first event, which increase() cannot see: newborns count,
-    those too that ended with a leader meanwhile."""
+    """How often within a window, in whole numbers. A series may be born with its first event, which increase() cannot
+    see: what newborns began with counts too, and what ended with a leader meanwhile."""
     series = f"{metric}{_braces(where)}"
     seen = f"sum by ({by}) (increase({series}[{window}]))"
-    newborn = f"count by ({by}) (last_over_time({series}[{window}]) unless {series} offset {window})"
-    return f"({seen} + ({newborn} or 0 * {seen})) > 0"
+    newborn = f"sum by ({by}) (min_over_time({series}[{window}]) unless {series} offset {window})"
+    return f"round({seen} + ({newborn} or 0 * {seen})) > 0"
 
 
 def gpu(metric: str, where: str = "") -> str:

@@ -23,9 +23,11 @@ def cluster() -> Cluster:
 
 
 @pytest.fixture
-async def world(cluster: Cluster, tmp_path: Path) -> AsyncIterator[World]:
+async def world(cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """A world of its own; a parameter names its namespace where people will look at it."""
+    name = getattr(request, "param", f"t-{uuid4().hex[:8]}")
     async with Client(from_kubeconfig(cluster.kubeconfig, None)) as client:
-        made = World(cluster, client, f"t-{uuid4().hex[:8]}", tmp_path)
+        made = World(cluster, client, name, tmp_path)
         await made.open()
         try:
             yield made

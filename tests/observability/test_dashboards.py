@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboardlib.cli import boards, main
 from dashboardlib.model import Board, Kind
@@ -57,6 +59,12 @@ def test_rows_are_filled(board: Board) -> None:
             assert width + panel.width <= 24, f"{panel.title} does not fit beside its neighbours"
             width = (width + panel.width) % 24
         assert width == 0, f"{row.title} ends with a gap"
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_grafanas_own_types_lose_nothing_of_a_dashboard(uid: str) -> None:
+    read = Dashboard.from_json(drawn(uid))
+    assert json.loads(JSONEncoder(sort_keys=True).encode(read)) == drawn(uid)
 
 
 @pytest.mark.parametrize("uid", BOARDS)

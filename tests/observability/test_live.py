@@ -46,6 +46,7 @@ async def test_dashboards_show_and_alerts_tell_what_happens(world: World, wire: 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("world", ["research"], indirect=True)
 async def test_panels_show_something_when_a_person_looks(world: World, wire: Wire, tmp_path: Path) -> None:
     """Minutes of it, at a person's pace; then every panel must have something to show, and is drawn.
 
