@@ -175,102 +175,113 @@ def _waiting() -> Row:
 
 
 def _failures() -> Row:
-    return Row(
-        "Failures and recovery",
-        (
-            Panel(
-                Kind.SERIES,
-                "Attempts closed, by cause",
-                "How many attempts ended before their job did. The first three causes are restarts.",
-                (Query(counted("trainyard_attempts_closed_total", "cause", window="$__interval"), "{{cause}}"),),
-                stacked=True,
-                bars=True,
-                colors=palette.CAUSES,
+    return Row("Failures and recovery", (*_recovery(), *_who_and_why(), *_ends()))
+
+
+def _recovery() -> tuple[Panel, ...]:
+    return (
+        Panel(
+            Kind.SERIES,
+            "Attempts closed, by cause",
+            "How many attempts ended before their job did. The first three causes are restarts.",
+            (Query(counted("trainyard_attempts_closed_total", "cause", window="$__interval"), "{{cause}}"),),
+            stacked=True,
+            bars=True,
+            colors=palette.CAUSES,
+        ),
+        Panel(
+            Kind.SERIES,
+            "Recovery, by step",
+            "Where a recovery spends its time, in the mean of the last hour: old pods deleted, place found, pods "
+            "created, bound, trainers started. The sum is the whole recovery.",
+            (Query(mean("trainyard_job_recovery_step_seconds", "step", window=HOUR), "{{step}}"),),
+            unit=Unit.SECONDS,
+            stacked=True,
+            colors=palette.STEPS,
+        ),
+        Panel(
+            Kind.SERIES,
+            "Recovery, whole",
+            "From the close of an attempt until every trainer of the next has started; over the last hour.",
+            (
+                Query(quantile(0.5, "trainyard_job_recovery_seconds", "cause", window=HOUR), "{{cause}}, median"),
+                Query(quantile(0.95, "trainyard_job_recovery_seconds", "cause", window=HOUR), "{{cause}}, p95"),
             ),
-            Panel(
-                Kind.SERIES,
-                "Recovery, by step",
-                "Where a recovery spends its time, in the mean of the last hour: old pods deleted, place found, pods "
-                "created, bound, trainers started. The sum is the whole recovery.",
-                (Query(mean("trainyard_job_recovery_step_seconds", "step", window=HOUR), "{{step}}"),),
-                unit=Unit.SECONDS,
-                stacked=True,
-                colors=palette.STEPS,
-            ),
-            Panel(
-                Kind.SERIES,
-                "Recovery, whole",
-                "From the close of an attempt until every trainer of the next has started; over the last hour.",
-                (
-                    Query(quantile(0.5, "trainyard_job_recovery_seconds", "cause", window=HOUR), "{{cause}}, median"),
-                    Query(quantile(0.95, "trainyard_job_recovery_seconds", "cause", window=HOUR), "{{cause}}, p95"),
+            unit=Unit.SECONDS,
+        ),
+    )
+
+
+def _who_and_why() -> tuple[Panel, ...]:
+    return (
+        Panel(
+            Kind.TABLE,
+            "Nodes that hurt jobs",
+            "Attempts that ended because of a rank on this node, within the time shown.",
+            (Query(f"topk(10, {counted('trainyard_node_failures_total', 'node, cause')})", "attempts"),),
+            columns=("node", "cause"),
+            steps=((3, "orange"),),
+            decimals=0,
+        ),
+        Panel(
+            Kind.TABLE,
+            "Why attempts ended",
+            "Attempts closed within the time shown, by namespace and reason.",
+            (
+                Query(
+                    f"topk(20, {counted('trainyard_attempts_closed_total', 'namespace, cause, reason')})",
+                    "attempts",
                 ),
-                unit=Unit.SECONDS,
             ),
-            Panel(
-                Kind.TABLE,
-                "Nodes that hurt jobs",
-                "Attempts that ended because of a rank on this node, within the time shown.",
-                (Query(f"topk(10, {counted('trainyard_node_failures_total', 'node, cause')})", "attempts"),),
-                columns=("node", "cause"),
-                steps=((3, "orange"),),
-                decimals=0,
-            ),
-            Panel(
-                Kind.TABLE,
-                "Why attempts ended",
-                "Attempts closed within the time shown, by namespace and reason.",
-                (
-                    Query(
-                        f"topk(20, {counted('trainyard_attempts_closed_total', 'namespace, cause, reason')})",
-                        "attempts",
-                    ),
+            columns=("namespace", "cause", "reason"),
+            decimals=0,
+        ),
+        Panel(
+            Kind.TABLE,
+            "Jobs that restart most",
+            "Restarts within the time shown. A row leads to the job's own dashboard.",
+            (
+                Query(
+                    "topk(10, sum by (namespace, job_name) (increase(trainyard_job_restarts_total[$__range])) > 0)",
+                    "restarts",
                 ),
-                columns=("namespace", "cause", "reason"),
-                decimals=0,
             ),
-            Panel(
-                Kind.TABLE,
-                "Jobs that restart most",
-                "Restarts within the time shown. A row leads to the job's own dashboard.",
-                (
-                    Query(
-                        "topk(10, sum by (namespace, job_name) (increase(trainyard_job_restarts_total[$__range])) > 0)",
-                        "restarts",
-                    ),
-                ),
-                columns=("namespace", "job_name"),
-                link=JOB_LINK,
-                steps=((3, "orange"),),
-                decimals=0,
+            columns=("namespace", "job_name"),
+            link=JOB_LINK,
+            steps=((3, "orange"),),
+            decimals=0,
+        ),
+    )
+
+
+def _ends() -> tuple[Panel, ...]:
+    return (
+        Panel(
+            Kind.SERIES,
+            "Jobs finished",
+            "How many jobs reached their end, and how.",
+            (Query(counted("trainyard_jobs_finished_total", "phase", window="$__interval"), "{{phase}}"),),
+            stacked=True,
+            bars=True,
+            colors=palette.PHASES,
+        ),
+        Panel(
+            Kind.SERIES,
+            "Run time of finished jobs",
+            "From the first attempt to the end; over the last hour.",
+            (
+                Query(quantile(0.5, "trainyard_job_run_seconds", "phase", window=HOUR), "{{phase}}, median"),
+                Query(quantile(0.95, "trainyard_job_run_seconds", "phase", window=HOUR), "{{phase}}, p95"),
             ),
-            Panel(
-                Kind.SERIES,
-                "Jobs finished",
-                "How many jobs reached their end, and how.",
-                (Query(counted("trainyard_jobs_finished_total", "phase", window="$__interval"), "{{phase}}"),),
-                stacked=True,
-                bars=True,
-                colors=palette.PHASES,
-            ),
-            Panel(
-                Kind.SERIES,
-                "Run time of finished jobs",
-                "From the first attempt to the end; over the last hour.",
-                (
-                    Query(quantile(0.5, "trainyard_job_run_seconds", "phase", window=HOUR), "{{phase}}, median"),
-                    Query(quantile(0.95, "trainyard_job_run_seconds", "phase", window=HOUR), "{{phase}}, p95"),
-                ),
-                unit=Unit.SECONDS,
-            ),
-            Panel(
-                Kind.SERIES,
-                "Nodes",
-                "Every node once, by its worst state. Needs the right to read nodes.",
-                (Query("sum by (state) (trainyard_nodes)", "{{state}}"),),
-                stacked=True,
-                colors=palette.NODES,
-            ),
+            unit=Unit.SECONDS,
+        ),
+        Panel(
+            Kind.SERIES,
+            "Nodes",
+            "Every node once, by its worst state. Needs the right to read nodes.",
+            (Query("sum by (state) (trainyard_nodes)", "{{state}}"),),
+            stacked=True,
+            colors=palette.NODES,
         ),
     )
 

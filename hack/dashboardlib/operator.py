@@ -8,7 +8,9 @@ from dashboardlib.promql import quantile, rate
 
 OP = 'job=~"$operator"'
 REPLICA = "{{pod}} {{instance}}"
-FAULTS = f'{OP}, code!~"2..|404|409|410|429"'
+FAULTS = f'{OP}, code!~"2..|403|404|409|410|429"'
+REFUSED = f'{OP}, code="403", verb!="list"'
+"""A refused list is no fault: what may be left out of the operator's rights is asked for now and then."""
 
 
 def board() -> Board:
@@ -18,7 +20,7 @@ def board() -> Board:
         title="Trainyard / Operator",
         description="The operator itself: leadership, work, scheduling, its talk with the API server, its process.",
         variables=(Variable("operator", "Operator", "label_values(trainyard_build_info, job)", all=True),),
-        rows=(_now(), _work(), _api(), _process()),
+        rows=(_now(), _work(), _places(), _api(), _process()),
         since="now-3h",
     )
 
@@ -60,8 +62,9 @@ def _now() -> Row:
             ),
             stat(
                 "Requests that fail",
-                "The part of requests to the API server that failed. Not found, conflict and throttled are no faults.",
-                f"(sum(rate(trainyard_api_requests_total{{{FAULTS}}}[5m])) or vector(0))"
+                "The part of requests to the API server that failed. Not found, conflict, throttled are no faults.",
+                f"(sum(rate(trainyard_api_requests_total{{{FAULTS}}}[5m])"
+                f" or rate(trainyard_api_requests_total{{{REFUSED}}}[5m])) or vector(0))"
                 f" / sum(rate(trainyard_api_requests_total{{{OP}}}[5m]))",
                 unit=Unit.RATIO,
                 empty="no requests",
@@ -153,6 +156,14 @@ def _work() -> Row:
                 Query(quantile(0.99, "trainyard_scheduling_round_duration_seconds", where=OP), "round, p99"),
                 unit=Unit.SECONDS,
             ),
+        ),
+    )
+
+
+def _places() -> Row:
+    return Row(
+        "Places and leadership",
+        (
             _series(
                 "Requests for a place",
                 "Jobs that asked for a place in the last round.",

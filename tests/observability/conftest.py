@@ -17,7 +17,7 @@ from trainyard.kube.credentials import from_kubeconfig
 
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
-    found = ensure_cluster(shared("api"), "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers")
+    found = ensure_cluster(shared("api"), "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers", "--audit")
     apply_crds(found)
     return found
 
