@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import aiohttp
 import pytest
 
 from support.manifests import job, role
+from support.operator import OperatorProcess
 from support.proxy import Wire
 from support.world import World
 from support.yard import Cluster, apply_crds, ensure_cluster, own, run_yard
+from trainyard.handlers.process import Exit
 from trainyard.kube.client import Client
 from trainyard.kube.credentials import from_kubeconfig
+from trainyard.kube.informer import GRACE
 
 GANG = 6
 
@@ -130,6 +135,56 @@ async def test_watches_that_are_dropped_again_and_again_lose_nothing(world: Worl
         assert world.status("j")["restarts"]["total"] == 1
         assert len(world.history.created("Pod")) == 2 * GANG
         assert wire.accepted > GANG
+        assert operator.running
+
+
+async def until_ready(world: World, operator: OperatorProcess, ready: bool, seconds: float) -> str:
+    """What it says of itself once it is ready, or is not."""
+    deadline = time.monotonic() + seconds
+    async with aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"http://127.0.0.1:{operator.port}/readyz") as answer:
+                told = await answer.text()
+            if (answer.status == 200) is ready:
+                return told
+            assert time.monotonic() < deadline, f"within {seconds:.0f} s: {answer.status} {told}"
+            await world.quiet(0.5)
+
+
+async def test_a_server_that_is_there_and_says_nothing_is_left_for_a_new_start(world: World) -> None:
+    """Connections stand, nothing comes: not ready after silence and grace, ended when that has lasted (I15)."""
+    await world.add_nodes(2)
+    silence, lost_after = 10.0, 5.0
+    settings = {"watch_silence": f"{silence}s", "watch_lost_after": f"{lost_after}s", "report_interval": "500ms"}
+    async with Wire(world.cluster, world.folder) as wire:
+        operator = await world.operator(kubeconfig=str(wire.kubeconfig), api_timeout="2s", **settings)
+        await world.apply(job("j", role(replicas=2, gpus=8)))
+        await world.until_phase("j", "Running")
+        await until_ready(world, operator, True, 30)
+        began = time.monotonic()
+        wire.stall()
+        told = await until_ready(world, operator, False, silence + GRACE + 10)
+        assert time.monotonic() - began >= GRACE, "and not at the first hiccup"
+        assert "no watch for" in told or "nothing heard for" in told
+        code = await operator.wait()
+        assert code == Exit.RESTART
+        assert time.monotonic() - began < silence + GRACE + lost_after + 20
+    assert "nothing heard" in operator.tail() or "no watch" in operator.tail()
+
+
+async def test_watches_that_fall_silent_are_opened_anew(world: World) -> None:
+    """Only the connections of that moment are dead: whoever connects anew is served."""
+    await world.add_nodes(2)
+    async with Wire(world.cluster, world.folder) as wire:
+        operator = await world.operator(kubeconfig=str(wire.kubeconfig), api_timeout="2s", watch_silence="10s")
+        await world.apply(job("j", role(replicas=2, gpus=8)))
+        await world.until_phase("j", "Running")
+        wire.stall()
+        await world.annotate(world.pods("j")[0]["metadata"]["name"], exit_code="1")
+        await world.quiet(1)
+        wire.leave_stalled()
+        await world.until(lambda: world.status("j")["attempt"] == 1, "the close", seconds=60)
+        await world.until_phase("j", "Running")
         assert operator.running
 
 

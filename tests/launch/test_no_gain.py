@@ -55,7 +55,7 @@ _POD = st.fixed_dictionaries(
                 ]
             ),
             max_size=3,
-            unique_by=lambda volume: volume["name"],
+            unique_by=lambda volume: str(volume["name"]),
         ),
     },
 )

@@ -59,6 +59,8 @@ def test_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None
         ("ownedNodes: {pool: gpu}", "owned_nodes", (("pool", "gpu"),)),
         ("backfillBound: 1h30m", "backfill_bound", 5400.0),
         ("backfillBound: 90", "backfill_bound", 90.0),
+        ("hostPorts: 30000-30100", "host_ports", (30000, 30100)),
+        ("hostPorts: [30000, 30100]", "host_ports", (30000, 30100)),
         ("inheritLabels: [team, example.com/cost-centre]", "inherit_labels", ("team", "example.com/cost-centre")),
     ],
 )
@@ -93,6 +95,10 @@ def test_lists_may_be_repeated_or_joined() -> None:
         (["--owned-nodes", "pool"], ["write key=value"]),
         (["--owned-nodes", "pool=a b"], ["is not a label that a node can carry"]),
         (["--inherit-labels", "a b"], ["'a b' is not a name as labels and resources have"]),
+        (["--host-ports", "20000"], ["--host-ports '20000'", "write 20000-28999"]),
+        (["--host-ports", "30-20000"], ["between 1024 and 65535"]),
+        (["--host-ports", "30000-20000"], ["write the lower first"]),
+        (["--grant-time", "1s"], ["--grant-time '1s'", "greater than or equal to 5"]),
         (["--lease-duration", "5s"], ["leave no room", "as in 2s, 10s, 15s"]),
         (["--worker", "3"], ["--worker", "did you mean --workers?"]),
         (["--api-timeout"], ["expected one argument", "--help"]),
@@ -192,9 +198,19 @@ def test_every_room_gets_what_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
             "namespaces": "a",
             "device_backed": "gpu.example.com",
             "workers": "7",
+            "grant_time": "45s",
+            "server_exit_time": "1m",
+            "schedule_debounce": "100ms",
+            "report_interval": "1s",
+            "host_ports": "30000-30100",
+            "watch_silence": "3m",
+            "watch_lost_after": "10m",
         }
     )
     engine = settings.engine_settings()
+    assert (engine.planning.grant_seconds, engine.planning.server_exit_seconds) == (45.0, 60.0)
+    assert (engine.schedule_debounce, engine.report_interval, engine.launch.host_ports) == (0.1, 1.0, (30000, 30100))
+    assert (engine.watch_silence, engine.watch_lost_after) == (180.0, 600.0)
     assert (engine.planning.build, engine.planning.settle_seconds, engine.planning.hold_seconds) == ("b7", 120.0, 60.0)
     assert engine.scheduling.device_backed == frozenset({"gpu.example.com"})
     assert (engine.scheduling.backfill_bound, engine.namespaces, engine.workers) == (0.0, ("a",), 7)

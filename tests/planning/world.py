@@ -205,7 +205,9 @@ class World:
         status = self.job.status
         if status.terminal or status.phase is Phase.RUNNING:
             return
-        assert status.reason in WAITS, f"I24: {status.reason} says neither until when nor for whom it waits"
+        assert status.reason is not None and status.reason in WAITS, (
+            f"I24: {status.reason} says neither until when nor for whom it waits"
+        )
         wait = WAITS[status.reason]
         asked = found.request is not None  # then it is the scheduler's to look again
         assert wait.outside or asked or found.requeue_at is not None, f"I24: nothing ends {status.reason}"

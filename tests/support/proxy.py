@@ -1,6 +1,6 @@
-"""A wire between an operator and its API server that can be cut.
+"""A wire between an operator and its API server that can be cut, or stalled.
 
-It forwards bytes and understands none of them.
+It forwards bytes, or holds them back, and understands none of them.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class Wire:
         self._open: dict[asyncio.StreamWriter, asyncio.StreamWriter] = {}
         self._server: asyncio.Server | None = None
         self._port = 0
+        self._gate = _open_gate()
+        self._stalled: list[asyncio.Event] = []
         self.accepted = 0
         """Connections so far."""
 
@@ -57,8 +59,21 @@ class Wire:
             self._server.close()
             self._server = None
         self.drop()
+        for gate in (*self._stalled, self._gate):
+            gate.set()
+
+    def leave_stalled(self) -> None:
+        """Those that are stalled stay so; new ones flow."""
+        self._stalled.append(self._gate)
+        self._gate = _open_gate()
+
+    def stall(self) -> None:
+        """Every connection stays open and carries nothing, and so do new ones: nobody is told that anything is
+        wrong."""
+        self._gate.clear()
 
     async def mend(self) -> None:
+        self._gate.set()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
@@ -70,13 +85,21 @@ class Wire:
             writer.transport.abort()
             return
         self._open[writer] = server
-        await asyncio.gather(_pass_on(reader, server), _pass_on(upstream, writer))
+        gate = self._gate
+        await asyncio.gather(_pass_on(reader, server, gate), _pass_on(upstream, writer, gate))
         self._open.pop(writer, None)
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def _open_gate() -> asyncio.Event:
+    gate = asyncio.Event()
+    gate.set()
+    return gate
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
     try:
         while data := await reader.read(CHUNK):
+            await gate.wait()
             writer.write(data)
             await writer.drain()
     except OSError:

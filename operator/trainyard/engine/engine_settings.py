@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from trainyard.kube.client import SILENCE
 from trainyard.kube.lease import LeaseSettings
 from trainyard.launch import LaunchSettings
 from trainyard.launch.pod_security import PodSecurity
@@ -30,7 +31,11 @@ class EngineSettings:
     stuck_after: float = 300.0
     """A key ready for this long without being worked on, or a worker this long on one key: the engine is not alive."""
     report_interval: float = 5.0
-    """How often gauges are reported."""
+    """How often the watches are looked at and gauges reported."""
+    watch_silence: float = SILENCE
+    """A watch that is silent for longer is dead."""
+    watch_lost_after: float = 300.0
+    """Without a sound watch for longer than this, the engine gives up."""
     inherited_labels: tuple[str, ...] = ()
     """Labels of the job that its children carry too."""
     inherited_annotations: tuple[str, ...] = ()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from trainyard.api.constants import LABEL_JOB
 from trainyard.engine import sinks
 from trainyard.engine.store import Store
-from trainyard.kube.client import Client, Object
+from trainyard.kube.client import SILENCE, Client, Object
 from trainyard.kube.informer import Informer
 from trainyard.kube.resources import (
     CONFIG_MAPS,
@@ -31,16 +32,22 @@ from trainyard.kube.resources import (
 from trainyard.model import translate
 from trainyard.model.views import ClaimView, JobView, Key, PodView
 
+Watch = Callable[..., Informer[Any]]
+"""An informer in the making: client and patience are given."""
 
-def build_informers(client: Client, store: Store, namespaces: tuple[str, ...]) -> list[Informer[Any]]:
+
+def build_informers(
+    client: Client, store: Store, namespaces: tuple[str, ...], silence: float = SILENCE
+) -> list[Informer[Any]]:
     """In the order in which they should be filled: storage classes tell how claims are to be read."""
+    watch = partial(Informer, client, silence=silence)
     scope = namespaces or None
     late: set[str] = set()
     return [
-        *_of_the_cluster(client, store, late),
-        *_of_jobs(client, store, scope),
-        *_around(client, store, scope, late),
-        *_elsewhere(client, store, namespaces),
+        *_of_the_cluster(watch, store, late),
+        *_of_jobs(watch, store, scope),
+        *_around(watch, store, scope, late),
+        *_elsewhere(watch, store, namespaces),
     ]
 
 
@@ -74,29 +81,26 @@ def _pod_reader(store: Store) -> Callable[[Object], PodView]:
     return read
 
 
-def _of_jobs(client: Client, store: Store, scope: tuple[str, ...] | None) -> list[Informer[Any]]:
+def _of_jobs(watch: Watch, store: Store, scope: tuple[str, ...] | None) -> list[Informer[Any]]:
     """Jobs, pods, and the other children that carry our label."""
 
     return [
-        Informer(client, TRAINING_JOBS, translate=_job_reader(store), sink=sinks.job_sink(store), namespaces=scope),
-        Informer(
-            client,
+        watch(TRAINING_JOBS, translate=_job_reader(store), sink=sinks.job_sink(store), namespaces=scope),
+        watch(
             PODS,
             translate=_pod_reader(store),
             sink=sinks.pod_sink(store),
             namespaces=scope,
             packed_spec=True,
         ),
-        Informer(
-            client,
+        watch(
             CONFIG_MAPS,
             translate=sinks.read_config_map,
             sink=sinks.config_map_sink(store),
             namespaces=scope,
             labels=LABEL_JOB,
         ),
-        Informer(
-            client,
+        watch(
             SERVICES,
             translate=translate.child_view,
             sink=sinks.service_sink(store),
@@ -107,14 +111,13 @@ def _of_jobs(client: Client, store: Store, scope: tuple[str, ...] | None) -> lis
     ]
 
 
-def _elsewhere(client: Client, store: Store, namespaces: tuple[str, ...]) -> list[Informer[Any]]:
+def _elsewhere(watch: Watch, store: Store, namespaces: tuple[str, ...]) -> list[Informer[Any]]:
     """Pods of the namespaces that are not served, for the room they take. They are strangers, whoever owns them."""
     if not namespaces:
         return []
     read = _pod_reader(store)
     return [
-        Informer(
-            client,
+        watch(
             PODS,
             translate=lambda raw: replace(read(raw), job="", job_uid="", left_behind=""),
             packed_spec=True,
@@ -125,18 +128,15 @@ def _elsewhere(client: Client, store: Store, namespaces: tuple[str, ...]) -> lis
     ]
 
 
-def _around(client: Client, store: Store, scope: tuple[str, ...] | None, late: set[str]) -> list[Informer[Any]]:
+def _around(watch: Watch, store: Store, scope: tuple[str, ...] | None, late: set[str]) -> list[Informer[Any]]:
     """What else in a namespace decides whether a job may start."""
 
     def read_claim(raw: Object) -> ClaimView:
         return translate.claim_view(raw, frozenset(late))
 
     return [
-        Informer(
-            client, PERSISTENT_VOLUME_CLAIMS, translate=read_claim, sink=sinks.claim_sink(store), namespaces=scope
-        ),
-        Informer(
-            client,
+        watch(PERSISTENT_VOLUME_CLAIMS, translate=read_claim, sink=sinks.claim_sink(store), namespaces=scope),
+        watch(
             RESOURCE_QUOTAS,
             translate=sinks.read_quota,
             sink=sinks.quota_sink(store),
@@ -146,11 +146,11 @@ def _around(client: Client, store: Store, scope: tuple[str, ...] | None, late: s
     ]
 
 
-def _of_the_cluster(client: Client, store: Store, late: set[str]) -> list[Informer[Any]]:
+def _of_the_cluster(watch: Watch, store: Store, late: set[str]) -> list[Informer[Any]]:
     """Cluster-scoped kinds, none of which an installation must grant."""
 
     def optional(resource: Resource, read: Callable[[Object], Any], sink: sinks.KindSink[Any]) -> Informer[Any]:
-        return Informer(client, resource, translate=read, sink=sink, required=False)
+        return watch(resource, translate=read, sink=sink, required=False)
 
     named = sinks.read_named
     return [

@@ -81,10 +81,12 @@ class Engine:
             planner or partial(plan, launch=settings.launch),
             self._scheduling.wake,
         )
-        self._informers: list[Informer[Any]] = build_informers(client, self.store, settings.namespaces)
+        self._informers: list[Informer[Any]] = build_informers(
+            client, self.store, settings.namespaces, settings.watch_silence
+        )
         self._sight = Sight(self._informers)
         self._dead: list[str] = []
-        self._watchdog = Watchdog(self._informers, on_dead=self._dead.extend)
+        self._watchdog = Watchdog(self._informers, on_dead=self._dead.extend, bound=settings.watch_lost_after)
         self._working = False
         self._idle = asyncio.Event()
         """Set while nothing of ours writes."""

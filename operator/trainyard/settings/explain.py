@@ -12,7 +12,7 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from trainyard.settings.model import ENV_PREFIX, Group, Settings
-from trainyard.settings.values import write_pairs, write_span
+from trainyard.settings.values import write_pairs, write_ports, write_span
 
 _INTRODUCTION = """\
 # Settings of the operator
@@ -68,8 +68,10 @@ def describe(name: str) -> Description:
     meaning = f"{field.description}" + _choices(field.annotation)
     unit = str(extra["unit"])
     default = _text(field.default, unit)
-    form = {"seconds": "SPAN", "requests": "N", "jobs": "N"}.get(unit, "A,B" if _is_list(field.default) else "TEXT")
-    return Description(str(extra["group"]), meaning, default, form, _is_list(field.default))
+    form = {"seconds": "SPAN", "requests": "N", "jobs": "N", "ports": "N-M"}.get(
+        unit, "A,B" if _is_list(field.default) else "TEXT"
+    )
+    return Description(str(extra["group"]), meaning, default, form, _is_list(field.default) and unit != "ports")
 
 
 def render_settings_reference() -> str:
@@ -89,6 +91,8 @@ def _is_list(default: object) -> bool:
 
 
 def _text(default: Any, unit: str) -> str:
+    if unit == "ports":
+        return write_ports(default)
     if isinstance(default, tuple):
         return write_pairs(default) if default and isinstance(default[0], tuple) else ",".join(default) or "none"
     if isinstance(default, bool):

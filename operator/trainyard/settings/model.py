@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from trainyard.launch import LaunchSettings
 from trainyard.launch.pod_security import PodSecurity
 from trainyard.model.cluster import SchedulingPolicy
 from trainyard.model.plan import PlanningPolicy
-from trainyard.settings.values import LabelKeys, Levels, Names, Selector, Span
+from trainyard.settings.values import LabelKeys, Levels, Names, Ports, Selector, Span
 from trainyard.version import VERSION
 
 if TYPE_CHECKING:
@@ -86,6 +87,24 @@ class Settings(BaseSettings):
     )
     api_timeout: Span = setting(
         Group.CLUSTER, 30.0, "How long one request may take before it counts as lost.", unit="seconds", ge=1, le=300
+    )
+
+    watch_silence: Span = setting(
+        Group.CLUSTER,
+        150.0,
+        "How long a watch may be silent before it counts as dead and is opened anew. The API server lets itself be "
+        "heard once a minute or two: less than 130 s only costs it lists.",
+        unit="seconds",
+        ge=1,
+        le=600,
+    )
+    watch_lost_after: Span = setting(
+        Group.CLUSTER,
+        300.0,
+        "How long the operator may be not ready, because it cannot watch, before it ends itself to be started anew.",
+        unit="seconds",
+        ge=1,
+        le=3600,
     )
 
     lease_name: str = setting(Group.LEADERSHIP, "trainyard-operator", "Name of the Lease.", min_length=1)
@@ -161,6 +180,22 @@ class Settings(BaseSettings):
         le=600,
     )
 
+    grant_time: Span = setting(
+        Group.SCHEDULING,
+        30.0,
+        "How long the nodes that a job was granted are kept for it until it has opened its attempt.",
+        unit="seconds",
+        ge=5,
+        le=600,
+    )
+    schedule_debounce: Span = setting(
+        Group.SCHEDULING,
+        0.03,
+        "How long changes are gathered before jobs are placed.",
+        unit="seconds",
+        le=10,
+    )
+
     settle_time: Span = setting(
         Group.FAILURES,
         90.0,
@@ -180,11 +215,26 @@ class Settings(BaseSettings):
         ge=1,
     )
 
+    server_exit_time: Span = setting(
+        Group.FAILURES,
+        30.0,
+        "How long a server's exit 0 waits for the end of those it serves before it counts as a failure.",
+        unit="seconds",
+        le=600,
+    )
+
     inherit_labels: LabelKeys = setting(
         Group.CHILDREN, (), "Labels of a job that its pods and other children get too, for instance for accounting."
     )
     inherit_annotations: LabelKeys = setting(
         Group.CHILDREN, (), "Annotations of a job that its pods and other children get too."
+    )
+    host_ports: Ports = setting(
+        Group.CHILDREN,
+        LaunchSettings().host_ports,
+        "From which ports the one is derived at which pods in their node's network meet; clear of node ports and of "
+        "those that the nodes give out themselves. A gang that is half created keeps to the old ones.",
+        unit="ports",
     )
     pod_security: PodSecurity = setting(
         Group.CHILDREN,
@@ -228,6 +278,15 @@ class Settings(BaseSettings):
         MetricsAuth.NONE,
         "Who may read /metrics: anyone, or with kubernetes whoever shows a token of the cluster whose owner may get "
         "the non-resource URL /metrics.",
+    )
+
+    report_interval: Span = setting(
+        Group.OBSERVING,
+        5.0,
+        "How often the operator looks at its own watches, and brings its gauges up to date.",
+        unit="seconds",
+        ge=0.1,
+        le=60,
     )
 
     build: str = setting(
@@ -292,6 +351,8 @@ class Settings(BaseSettings):
             avoid_seconds=self.avoid_time,
             hold_seconds=self.hold_time,
             device_backed=frozenset(self.device_backed),
+            grant_seconds=self.grant_time,
+            server_exit_seconds=self.server_exit_time,
         )
 
     def scheduling_policy(self) -> SchedulingPolicy:
@@ -327,4 +388,9 @@ class Settings(BaseSettings):
             inherited_labels=self.inherit_labels,
             inherited_annotations=self.inherit_annotations,
             pod_security=self.pod_security,
+            host_ports=self.host_ports,
+            schedule_debounce=self.schedule_debounce,
+            report_interval=self.report_interval,
+            watch_silence=self.watch_silence,
+            watch_lost_after=self.watch_lost_after,
         )

@@ -80,6 +80,23 @@ def read_levels(value: object) -> tuple[tuple[str, str], ...]:
     return pairs
 
 
+def read_ports(value: object) -> tuple[int, int]:
+    """`20000-28999`, or two numbers in a file's list."""
+    parts = value.split("-") if isinstance(value, str) else value
+    try:
+        first, last = (int(part) for part in parts)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise ValueError("is not a range of ports; write 20000-28999") from None
+    if not 1024 <= first <= last <= 65535:
+        raise ValueError("is not a range of ports between 1024 and 65535; write the lower first: 20000-28999")
+    return first, last
+
+
+def write_ports(ports: tuple[int, int]) -> str:
+    """The text that `read_ports` reads back."""
+    return f"{ports[0]}-{ports[1]}"
+
+
 def write_pairs(pairs: tuple[tuple[str, str], ...]) -> str:
     """The text that `read_selector` and `read_levels` read back."""
     return ",".join(f"{key}={value}" for key, value in pairs)
@@ -112,4 +129,5 @@ Span = Annotated[float, BeforeValidator(read_span)]
 Names = Annotated[tuple[str, ...], BeforeValidator(read_list)]
 LabelKeys = Annotated[tuple[str, ...], BeforeValidator(read_label_keys)]
 Selector = Annotated[tuple[tuple[str, str], ...], BeforeValidator(read_selector)]
+Ports = Annotated[tuple[int, int], BeforeValidator(read_ports)]
 Levels = Annotated[tuple[tuple[str, str], ...], BeforeValidator(read_levels)]
