@@ -37,6 +37,12 @@ def test_metrics_and_probes_do_not_share_a_port() -> None:
         chart.objects({"metrics": {"port": 8080}})
 
 
+def test_a_policy_does_not_deny_and_warn() -> None:
+    with pytest.raises(HelmError, match="exclude each other"):
+        chart.objects({"admissionPolicy": {"actions": ["Deny", "Warn"]}})
+    assert chart.objects({"admissionPolicy": {"actions": ["Deny", "Audit"]}})
+
+
 @pytest.mark.parametrize("name", ["settings", "commonLabels", "commonAnnotations", "podLabels", "podAnnotations"])
 def test_null_is_nothing(name: str) -> None:
     assert chart.objects({name: None}) == chart.objects()

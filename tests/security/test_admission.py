@@ -73,7 +73,10 @@ class Policed:
         wanted += [one for one in of_kind(rendered, "ClusterRole") if one["metadata"]["name"].endswith("-powers")]
         self.objects = [*wanted, *(one for person in PEOPLE for one in self.rights_of(person))]
         self.world.cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(self.objects))
-        while not await self.words(BY_NAME["submitter"], PLAIN.job("probe")):
+        # Not any refusal: before the roles are known everybody is refused, and the policy comes by a watch of its own.
+        while "may not create pods" not in await self.words(BY_NAME["submitter"], PLAIN.job("probe")):
+            await self.world.quiet(0.2)
+        while await self.words(PEOPLE[-1], PLAIN.job("probe")):
             await self.world.quiet(0.2)
 
     def rights_of(self, person: Person) -> list[Object]:
@@ -181,6 +184,23 @@ async def test_less_may_be_asked_for(policed: Policed) -> None:
     for deed in ("a hostPath volume", "a privileged trainer", "a toleration of every taint", "another service account"):
         assert await policed.words(creator, by_name[deed].job("any")) == ""
     assert "system-node-critical" in await policed.words(creator, by_name["a priority class of the system"].job("any"))
+
+
+async def test_the_capability_of_rdma_is_one_like_any_other(policed: Policed) -> None:
+    await policed.install(capabilities=[])
+    editor, words = BY_NAME["editor"], "or capabilities beyond the usual ones"
+
+    async def said(job: Object | None, role: Object | None = None) -> str:
+        return await policed.words(
+            editor,
+            Deed("", frozenset(), spec={"rdma": job} if job else {}, role={"rdma": role} if role else {}).job("x"),
+        )
+
+    assert words in await said({"resource": "rdma/hca"})
+    assert words in await said(None, {"resource": "rdma/hca"})
+    assert words in await said({"resource": "rdma/hca", "ipcLock": "Never"}, {"ipcLock": "Add"})
+    assert await said({"resource": "rdma/hca", "ipcLock": "Never"}) == ""
+    assert await said({"resource": "rdma/hca"}, {"ipcLock": "Never"}) == ""
 
 
 async def test_a_job_may_name_several_service_accounts_where_all_may_be_used(policed: Policed) -> None:

@@ -99,6 +99,9 @@ annotations:
 {{- fail (printf "podLabels and commonLabels may not set %s: the Deployment knows its pods by it" $key) }}
 {{- end }}
 {{- end }}
+{{- if and (has "Deny" .Values.admissionPolicy.actions) (has "Warn" .Values.admissionPolicy.actions) }}
+{{- fail "admissionPolicy.actions: Deny and Warn exclude each other; a refusal warns by itself" }}
+{{- end }}
 {{- $budget := .Values.podDisruptionBudget }}
 {{- if not (or (kindIs "invalid" $budget.minAvailable) (kindIs "invalid" $budget.maxUnavailable)) }}
 {{- fail "podDisruptionBudget: set minAvailable or maxUnavailable, not both" }}
