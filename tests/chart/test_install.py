@@ -13,7 +13,7 @@ from support.manifests import job, role
 from support.world import TEST_LABEL, World
 from trainyard.api.constants import ANNOTATION_BUILD
 
-pytestmark = pytest.mark.nodes
+pytestmark = [pytest.mark.nodes, pytest.mark.timeout(900)]  # Helm may have to be built first
 
 Object = dict[str, Any]
 # Real nodes only: the operator's image has a Python, and a shell is not needed.
@@ -131,11 +131,16 @@ async def test_a_job_started_while_the_leader_dies_runs(world: World, release: R
 
 
 @pytest.mark.slow
-async def test_a_namespaced_installation_serves_its_namespaces_and_no_other(world: World, release: Release) -> None:
+@pytest.mark.parametrize("reads", [True, False], ids=["nodes read", "nodes unknown"])
+async def test_a_namespaced_installation_serves_its_namespaces_and_no_other(
+    world: World, release: Release, reads: bool
+) -> None:
     await release.install()  # for the kind, which is kept
     await release.uninstall()
     await world.open()
-    await release.install(watchNamespaces=[world.namespace], crds={"install": False})
+    rights = {"clusterReads": reads, "aggregateClusterRoles": False}
+    scope: Object = {"watchNamespaces": [world.namespace], "crds": {"install": False}, "rbac": rights}
+    await release.install(**scope, admissionPolicy={"enabled": False})
     assert "Phase:          Succeeded" in await release.test()
     await world.apply(resident("inside"))
     await world.until_phase("inside", "Running")
