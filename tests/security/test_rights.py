@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import aiohttp
 import pytest
 import yaml
 
@@ -21,6 +22,7 @@ from support.yard import Cluster, apply_crds, ensure_cluster, own, run_yard
 from trainyard.kube.client import Client
 from trainyard.kube.credentials import from_kubeconfig
 from yardlib.paths import cluster_dir
+from yardlib.pki import Authority
 
 pytestmark = pytest.mark.apiserver
 
@@ -39,6 +41,7 @@ FORMS: dict[str, Object] = {
     "everywhere": {},
     "namespaces": {"watchNamespaces": ["HERE"]},
     "nothing of the cluster": {"watchNamespaces": ["HERE"], "rbac": {"clusterReads": False}},
+    "metrics by token": {"metrics": {"auth": "kubernetes", "tls": {"secretName": "tls"}}},
 }
 # Kinds that the operator can do without. It asks for them all the same, now and then: what is granted later is used.
 OPTIONAL = (
@@ -69,6 +72,7 @@ class Release:
         self.world = world
         values = json.loads(json.dumps(values).replace("HERE", world.namespace))
         self.watched: list[str] = values.get("watchNamespaces", [])
+        self.reviews = values.get("metrics", {}).get("auth") == "kubernetes"
         rendered = render(world.namespace, world.namespace, values)
         self.objects = of_kind(rendered, *INSTALLED)
         (account,) = of_kind(rendered, "ServiceAccount")
@@ -77,9 +81,9 @@ class Release:
     async def start(self) -> OperatorProcess:
         kubectl = self.world.cluster.kubectl
         kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(self.objects))
-        token = kubectl("-n", self.account.namespace, "create", "token", self.account.name).stdout.strip()
+        self.token = kubectl("-n", self.account.namespace, "create", "token", self.account.name).stdout.strip()
         config = json.loads(kubectl("config", "view", "--minify", "--raw", "-o", "json").stdout)
-        config["users"][0]["user"] = {"token": token}
+        config["users"][0]["user"] = {"token": self.token}
         path = self.world.folder / "operator.kubeconfig"
         path.write_text(json.dumps(config))
         flags = {
@@ -88,11 +92,25 @@ class Release:
             "lease-name": self.account.name,
             "owned-nodes": f"{TEST_LABEL}={self.world.namespace}",
             "settle-time": "1s",
+            **(self._certificate() if self.reviews else {}),
         }
         operator = OperatorProcess(str(path), self.world.folder / "operator.log", **flags)
         self.world.operators.append(operator)
         await operator.start()
         return operator
+
+    def _certificate(self) -> dict[str, str]:
+        authority = Authority(self.world.folder / "pki")
+        authority.create()
+        identity = authority.issue("metrics", "metrics", names=["IP:127.0.0.1"])
+        files = {"metrics-tls-cert": str(identity.certificate), "metrics-tls-key": str(identity.key)}
+        return {**files, "metrics-auth": "kubernetes"}
+
+    async def scrape(self, operator: OperatorProcess) -> int:
+        """What somebody without the right to read metrics is answered."""
+        url, headers = f"https://127.0.0.1:{operator.metrics_port}/metrics", {"Authorization": f"Bearer {self.token}"}
+        async with aiohttp.ClientSession() as session, session.get(url, headers=headers, ssl=False) as answer:
+            return answer.status
 
     def stop(self) -> None:
         self.world.cluster.kubectl(
@@ -152,6 +170,8 @@ async def test_whole_lives_need_these_rights_and_no_others(release: Release, for
     await world.add_nodes(2)
     operator = await release.start()
     await live_whole_lives(world)
+    if release.reviews:
+        assert await release.scrape(operator) == 403
     assert await operator.stop() == 0
     log = cluster_dir(world.cluster.name) / "control" / "audit.log"
     use = used(log, release.account.name, [release.account.namespace])
