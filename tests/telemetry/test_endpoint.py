@@ -20,7 +20,7 @@ from trainyard.engine.fleet import freeze
 from trainyard.engine.store import Store
 from trainyard.kube.clock import steady
 from trainyard.telemetry.certificates import ServedCertificate, TlsFiles
-from trainyard.telemetry.endpoint import FORMS, Endpoint, Subject, serve_metrics
+from trainyard.telemetry.endpoint import FORMS, READERS, Answer, Endpoint, Subject, serve_metrics
 from trainyard.telemetry.fleet import Fleet
 from trainyard.telemetry.fleet_text import FleetText, Limits
 from trainyard.telemetry.metrics import Metrics
@@ -43,7 +43,7 @@ class World:
         return freeze(self.store, NOW, ()) if self.leads else None
 
     def endpoint(self, fresh_seconds: float = 0.0) -> Endpoint:
-        return Endpoint(self.metrics, FleetText(Limits()), self.subject, fresh_seconds=fresh_seconds)
+        return Endpoint(self.metrics, FleetText(Limits()), self.subject, fresh_seconds=fresh_seconds, sent_within=1.0)
 
 
 @pytest.fixture
@@ -149,6 +149,30 @@ async def test_the_event_loop_goes_on_while_a_large_answer_is_put_together() -> 
     took = steady() - started
     task.cancel()
     assert turns >= took / 0.02, f"{turns} turns in {took:.3f} s"
+
+
+async def test_readers_that_do_not_read_are_few_and_are_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = world.endpoint()
+    whole = Answer(0.0, b"#" * (16 << 20), "text/plain")
+
+    async def answer(_accept: str, *, compress: bool) -> Answer:
+        return whole
+
+    monkeypatch.setattr(endpoint, "answer", answer)
+    async with serve_metrics("127.0.0.1", 0, endpoint) as port, asyncio.timeout(30):
+        lazy = [await asyncio.open_connection("127.0.0.1", port, limit=1) for _ in range(READERS)]
+        for _, writer in lazy:
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        while endpoint._readers < READERS:  # noqa: ASYNC110 (the server is in this loop)
+            await asyncio.sleep(0.01)
+        url = f"http://127.0.0.1:{port}/metrics"
+        assert (await fetch(url))[0] == 503
+        while endpoint._readers:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        status, _, body = await fetch(url)
+        assert (status, len(body)) == (200, len(whole.body))
+        for _, writer in lazy:
+            writer.close()
 
 
 async def test_a_taken_port_is_an_error(world: World, address: str) -> None:

@@ -29,6 +29,10 @@ SLICE_SECONDS = 0.001
 FRESH_SECONDS = 1.0
 FORMS = 4
 """Of an answer, by format and compression, that are kept while they are fresh."""
+READERS = 16
+"""That are served at once. An answer takes megabytes until its reader has taken it, and anybody may be a reader."""
+SENT_WITHIN = 30.0
+"""A reader that has not taken its answer by then is cut off."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -58,17 +62,43 @@ class Endpoint:
         text: FleetText,
         subject: Subject,
         access: Access | None = None,
+        *,
         fresh_seconds: float = FRESH_SECONDS,
+        sent_within: float = SENT_WITHIN,
     ) -> None:
         self._metrics = metrics
         self._text = text
         self._subject = subject
         self._access = access
         self._fresh = fresh_seconds
+        self._sent_within = sent_within
+        self._readers = 0
         self._lock = asyncio.Lock()
         self._answers: dict[tuple[str, bool], Answer] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
+        """Answer, and see it sent, while few others are being answered."""
+        if self._readers >= READERS:
+            self._metrics.scraped(HTTPStatus.SERVICE_UNAVAILABLE)
+            return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text="too many readers at once\n")
+        self._readers += 1
+        try:
+            response = await self._respond(request)
+            await self._send(request, response)
+            return response
+        finally:
+            self._readers -= 1
+
+    async def _send(self, request: web.Request, response: web.Response) -> None:
+        try:
+            async with asyncio.timeout(self._sent_within):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+
+    async def _respond(self, request: web.Request) -> web.Response:
         """Judge the reader, then answer."""
         if self._access is not None:
             verdict = await self._access.judge(request.headers.get("Authorization", ""))
