@@ -103,7 +103,7 @@ def _on_a_cluster(arguments: argparse.Namespace, wanted: Sequence[str], pods: in
 
 async def _parts(rig: Rig, rounds: int, wanted: Sequence[str], pods: int) -> dict[str, Part]:
     found: dict[str, Part] = {}
-    async with Client(from_kubeconfig(rig.kubeconfig, None)) as client:
+    async with Client(from_kubeconfig(rig.kubeconfig, None), gather=0) as client:  # the eyes see at once
         await rig.prepare(client)
         async with Eyes(client, NAMESPACE) as eyes:
             if "gang" in wanted:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,15 @@ class Rig:
             if time.monotonic() > deadline or self.operator is None or not self.operator.running:
                 raise BenchFailed(f"the operator did not come to lead:\n{self.operator and self.operator.tail()}")
             await asyncio.sleep(0.05)
+
+    def led_at(self) -> float:
+        """When the operator last came to lead, by its own log; asking its metrics would tell some time later."""
+        assert self.operator is not None
+        lines = [json.loads(line) for line in self.operator.log.read_text().splitlines() if '"leading"' in line]
+        if not lines:
+            raise BenchFailed(f"the operator never led:\n{self.operator.tail()}")
+        since = time.time() - datetime.fromisoformat(lines[-1]["time"]).timestamp()
+        return time.monotonic() - since
 
     async def stop_operator(self) -> None:
         if self.operator is not None and self.operator.running:

@@ -37,7 +37,7 @@ class Server:
         self._server = TestServer(app, scheme="https" if folder is not None else "http")
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[Client]:
+    async def client(self, gather: float) -> AsyncIterator[Client]:
         tls: ssl.SSLContext | None = None
         context: ssl.SSLContext | None = None
         if self._authority is not None:
@@ -48,7 +48,7 @@ class Server:
         await self._server.start_server(ssl=context)
         url = str(self._server.make_url("")).rstrip("/")
         try:
-            async with Client(static(Credentials(url, tls=tls) if tls else Credentials(url))) as client:
+            async with Client(static(Credentials(url, tls=tls) if tls else Credentials(url)), gather=gather) as client:
                 yield client
         finally:
             self.writes.put_nowait(None)
@@ -95,9 +95,8 @@ class Ears:
         return next(at for heard, at in self.heard if heard == name)
 
 
-async def test_what_comes_after_a_pause_is_heard_at_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "GATHER", LONG)
-    async with server.client() as client:
+async def test_what_comes_after_a_pause_is_heard_at_once(server: Server) -> None:
+    async with server.client(LONG) as client:
         ears = Ears(client)
         for name in ("a", "b"):
             told = steady()
@@ -107,11 +106,8 @@ async def test_what_comes_after_a_pause_is_heard_at_once(server: Server, monkeyp
         ears.task.cancel()
 
 
-async def test_what_comes_in_between_is_heard_together_and_not_later_than_the_rest(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transport, "GATHER", LONG)
-    async with server.client() as client:
+async def test_what_comes_in_between_is_heard_together_and_not_later_than_the_rest(server: Server) -> None:
+    async with server.client(LONG) as client:
         ears = Ears(client)
         server.tell("first")
         first = await ears.until("first")
@@ -128,9 +124,8 @@ async def test_what_comes_in_between_is_heard_together_and_not_later_than_the_re
 
 
 async def test_a_flood_is_not_held_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "GATHER", 60.0)
     monkeypatch.setattr(transport, "ENOUGH", 1000)
-    async with server.client() as client:
+    async with server.client(60.0) as client:
         ears = Ears(client)
         for number in range(100):
             server.tell(f"p{number}", size=20_000)
@@ -139,7 +134,7 @@ async def test_a_flood_is_not_held_up(server: Server, monkeypatch: pytest.Monkey
 
 
 async def test_a_watch_that_falls_silent_while_it_rests_is_still_found_out(server: Server) -> None:
-    async with server.client() as client:
+    async with server.client(0.02) as client:
         ears = Ears(client, silence=0.2)
         server.tell("a")
         with pytest.raises(Silent):
@@ -147,11 +142,8 @@ async def test_a_watch_that_falls_silent_while_it_rests_is_still_found_out(serve
         assert ears.names() == ["a"]
 
 
-async def test_a_connection_that_rests_serves_others_once_its_watch_has_ended(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transport, "GATHER", LONG)
-    async with server.client() as client:
+async def test_a_connection_that_rests_serves_others_once_its_watch_has_ended(server: Server) -> None:
+    async with server.client(LONG) as client:
         ears = Ears(client)
         server.tell("a")
         server.writes.put_nowait(None)

@@ -18,7 +18,7 @@ from trainyard.kube.credentials import CredentialSource
 from trainyard.kube.decoding import decode, decode_packed
 from trainyard.kube.errors import Gone, error_from_status
 from trainyard.kube.resources import Resource
-from trainyard.kube.transport import Fence, Observer, Request, Transport
+from trainyard.kube.transport import GATHER, Fence, Observer, Request, Transport
 
 Object = dict[str, Any]
 Propagation = Literal["Background", "Foreground", "Orphan"]
@@ -48,7 +48,8 @@ class WatchEvent:
 
 
 class Client:
-    """Safe to share between tasks. `within` bounds one attempt of a request, in seconds.
+    """Safe to share between tasks. `within` bounds one attempt of a request, in seconds. `gather`: for how many seconds
+    a watch that has just told something may keep back what follows.
     `fenced()` gives a client over the same connections whose writes ask first."""
 
     def __init__(
@@ -59,9 +60,10 @@ class Client:
         timeout: float = 30.0,
         clock: ServerClock | None = None,
         observer: Observer | None = None,
+        gather: float = GATHER,
     ) -> None:
         self.timeout = timeout
-        self._transport = Transport(source, limit=limit, clock=clock or ServerClock(), observer=observer)
+        self._transport = Transport(source, limit=limit, clock=clock or ServerClock(), observer=observer, gather=gather)
         self._fence: Fence | None = None
 
     @property

@@ -78,9 +78,16 @@ class Transport:
     """Owns the session. Ordinary requests share `limit` slots; watches have connections of their own."""
 
     def __init__(
-        self, source: CredentialSource, *, limit: int, clock: ServerClock, observer: Observer | None = None
+        self,
+        source: CredentialSource,
+        *,
+        limit: int,
+        clock: ServerClock,
+        observer: Observer | None = None,
+        gather: float = GATHER,
     ) -> None:
         self.clock = clock
+        self._gather = gather
         self._source = source
         self._observer = observer
         self._slots = asyncio.Semaphore(limit)
@@ -147,7 +154,7 @@ class Transport:
         with _told(self._observer, request):
             try:
                 async with self._exchange(request, credentials, limits, None) as response:
-                    chunks = _Gathered(response)
+                    chunks = _Gathered(response, self._gather)
                     try:
                         yield chunks
                     finally:
@@ -208,10 +215,11 @@ class Transport:
 
 
 class _Gathered:
-    """The bytes of a stream. What comes after a pause is given at once; what follows within GATHER seconds is left to
-    the kernel and given together: to wake up, decrypt and unframe costs nearly as much for one event as for ten."""
+    """The bytes of a stream. What comes after a pause is given at once; what follows within `seconds` is left to the
+    kernel and given together: to wake up, decrypt and unframe costs nearly as much for one event as for ten."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, seconds: float) -> None:
+        self._seconds = seconds
         self._content = response.content
         self._transport = response.connection.transport if response.connection is not None else None
         self._rest_until: float | None = None
@@ -233,9 +241,9 @@ class _Gathered:
         chunk = await self._content.readany()
         if not chunk:
             raise StopAsyncIteration
-        if self._transport is not None and len(chunk) < ENOUGH:
+        if self._transport is not None and self._seconds and len(chunk) < ENOUGH:
             self._transport.pause_reading()
-            self._rest_until = steady() + GATHER
+            self._rest_until = steady() + self._seconds
         return chunk
 
     def resume(self) -> None:
