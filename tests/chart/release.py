@@ -27,11 +27,12 @@ class Release:
     cluster: Cluster
     packages: Path
     home: str = HOME
+    program: str = "helm"
     said: list[str] = field(default_factory=list)
 
-    async def helm(self, *arguments: str, values: Object | None = None, program: str = "helm") -> str:
+    async def helm(self, *arguments: str, values: Object | None = None) -> str:
         """What one command says; it must succeed."""
-        command = [str(build.binary(program)), *arguments, f"--kubeconfig={self.cluster.kubeconfig}"]
+        command = [str(build.binary(self.program)), *arguments, f"--kubeconfig={self.cluster.kubeconfig}"]
         if values is not None:
             path = self.packages / f"values-{len(self.said)}.json"
             path.write_text(json.dumps(merged(IMAGE, values)))
@@ -44,8 +45,8 @@ class Release:
         assert process.returncode == 0, f"{' '.join(command)} failed:\n{out.decode()}"
         return out.decode()
 
-    async def install(self, source: Path = chart.CHART, **values: Any) -> str:
-        wait = ("--create-namespace", "--wait", "--timeout=2m")
+    async def install(self, source: Path = chart.CHART, *flags: str, **values: Any) -> str:
+        wait = ("--create-namespace", "--wait", "--timeout=2m", *flags)
         return await self.helm("install", NAME, str(source), "-n", self.home, *wait, values=values)
 
     async def upgrade(self, *flags: str, source: Path = chart.CHART, **values: Any) -> str:

@@ -12,6 +12,7 @@ from chart.release import Release, as_build
 from support.manifests import job, role
 from support.world import TEST_LABEL, World
 from trainyard.api.constants import ANNOTATION_BUILD
+from yardlib import build
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(900)]  # Helm may have to be built first
 
@@ -43,7 +44,12 @@ async def led_by_another(world: World, release: Release, before: str) -> str:
     return str(leader)
 
 
-async def test_it_is_installed_tested_upgraded_and_removed_under_a_running_job(world: World, release: Release) -> None:
+@pytest.mark.parametrize("program", ["helm", pytest.param("helm3", marks=pytest.mark.slow)])
+async def test_it_is_installed_tested_upgraded_and_removed_under_a_running_job(
+    world: World, release: Release, program: str
+) -> None:
+    build.ensure((program,))
+    release.program = program
     await release.install(await release.older(), **as_build("older"))
     assert "Phase:          Succeeded" in await release.test()
     await world.open()
