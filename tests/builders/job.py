@@ -5,27 +5,24 @@ A builder is changed in place and returns itself; `snapshot()` freezes what it h
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Self
 
-from builders.pods import bound, disrupted, ending, exited, make_node, make_pod, refused, started, unknown
-from trainyard.api.effective import EffectiveRole, effective_roles
+from builders.happenings import Happenings
+from builders.parts import BUILD, NOW
+from builders.pods import bound, make_node, make_pod, started
 from trainyard.api.hashing import attempt_fields_hash
-from trainyard.api.names import hosts_name, pod_name, record_name, service_name, uid5
+from trainyard.api.names import hosts_name, record_name, service_name
 from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
-from trainyard.api.types import JobSpec, Placement
-from trainyard.api.validation import read_job
+from trainyard.api.types import Placement
 from trainyard.launch import LaunchSettings, draft_record
-from trainyard.model.cluster import GangRequest, Grant, Refusal
-from trainyard.model.plan import CreateRefusal, JobSnapshot, ProbeResult
+from trainyard.model.cluster import Grant
+from trainyard.model.plan import JobSnapshot, ProbeResult
 from trainyard.model.record import Record, RecordDraft
-from trainyard.model.status import AttemptRecordRef, Condition, Episode, JobStatus, RoleStatus
-from trainyard.model.views import ChildView, ClaimView, JobView, Key, NodeReady, NodeView, PodView, Problem, Taint
+from trainyard.model.status import AttemptRecordRef, Condition, Episode, RoleStatus
+from trainyard.model.views import ChildView, JobView, Key
 
-NOW = 1_800_000_000.0
-BUILD = "1.0.0"
+__all__ = ["BUILD", "NOW", "JobBuilder", "make_job"]
 
 
 def make_job(name: str = "gpt", namespace: str = "research") -> JobBuilder:
@@ -33,150 +30,18 @@ def make_job(name: str = "gpt", namespace: str = "research") -> JobBuilder:
     return JobBuilder(name, namespace)
 
 
-def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    out = dict(old)
-    for key, value in new.items():
-        out[key] = _merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
-    return out
-
-
-class JobBuilder:
+class JobBuilder(Happenings):
     """See `make_job`."""
-
-    def __init__(self, name: str, namespace: str) -> None:
-        self.name = name
-        self.namespace = namespace
-        self.uid = f"uid-of-{name}"
-        self.now = NOW
-        self.created = NOW - 60
-        self.generation = 1
-        self.version = 100
-        self.raw: dict[str, Any] = {"roles": []}
-        self.problems: tuple[Problem, ...] = ()
-        self.deletion: float | None = None
-        self.orphan = False
-        self.managed_by = ""
-        self.status = JobStatus()
-        self.pods: dict[str, PodView] = {}
-        self.collected: dict[str, PodView] = {}
-        self.strangers: tuple[PodView, ...] = ()
-        self.records: dict[int, Record] = {}
-        self.record_missing = False
-        self.hosts: dict[int, ChildView] = {}
-        self.service: ChildView | None = None
-        self.claim: ClaimView | None = None
-        self.foreign_names: frozenset[str] = frozenset()
-        self.nodes: dict[str, NodeView] = {}
-        self.request: GangRequest | None = None
-        self.grant: Grant | None = None
-        self.refusal: Refusal | None = None
-        self.probe: ProbeResult | None = None
-        self.create_refused: CreateRefusal | None = None
-        self.namespace_terminating = False
-        self.unseen: frozenset[str] = frozenset()
-        self.shared_nodes: tuple[str, ...] = ()
-        self.seen: dict[str, float] = {}
-        self.exists = True
-        self._read: tuple[str, JobSpec] | None = None
-
-    # The spec
-
-    def role(self, name: str, replicas: int = 1, **more: Any) -> JobBuilder:
-        """Another role; `template` is a whole pod template, all else as in the manifest."""
-        more.setdefault("template", {"spec": {"containers": [{"name": "trainer", "image": "busybox:1.36"}]}})
-        self.raw["roles"].append({"name": name, "replicas": replicas, **more})
-        return self
-
-    def workers(self, replicas: int, gpus: int = 0, **more: Any) -> JobBuilder:
-        return self.role("worker", replicas, gpus=gpus, **more)
-
-    def spec(self, **more: Any) -> JobBuilder:
-        """Fields of the spec, camelCase, merged into what is there; a new generation."""
-        self.raw = _merged(self.raw, more)
-        self.generation += 1
-        return self
-
-    def suspended(self, suspend: bool = True) -> JobBuilder:
-        return self.spec(suspend=suspend)
-
-    def resumed(self) -> JobBuilder:
-        return self.suspended(False)
-
-    def max_restarts(self, count: int) -> JobBuilder:
-        return self.spec(failurePolicy={"maxRestarts": count})
-
-    def invalid(self, path: str = "roles", message: str = "is odd") -> JobBuilder:
-        """This build cannot read the spec."""
-        self.problems = (*self.problems, Problem(path, message))
-        return self
-
-    @property
-    def parsed(self) -> JobSpec:
-        text = json.dumps(self.raw, sort_keys=True)
-        if self._read is None or self._read[0] != text:
-            self._read = (text, read_job(self.name, self.raw))
-        return self._read[1]
-
-    @property
-    def roles(self) -> tuple[EffectiveRole, ...]:
-        return effective_roles(self.parsed)
-
-    @property
-    def spec_hash(self) -> str:
-        return attempt_fields_hash(self.parsed)
-
-    # Names
-
-    @property
-    def uid5(self) -> str:
-        return uid5(self.uid)
-
-    def pod_name(self, rank: int, attempt: int | None = None) -> str:
-        role = next(r for r in reversed(self.roles) if r.offset <= rank)
-        number = self.status.attempt if attempt is None else attempt
-        return pod_name(self.name, self.uid5, number, role.name, rank - role.offset)
-
-    def pod(self, rank: int, attempt: int | None = None) -> PodView:
-        return self.pods[self.pod_name(rank, attempt)]
-
-    @property
-    def size(self) -> int:
-        return sum(r.replicas for r in self.roles)
-
-    # Time
-
-    def at(self, now: float) -> JobBuilder:
-        self.now = now
-        return self
-
-    def passed(self, seconds: float) -> JobBuilder:
-        """Time goes by, and this leader sees every fact it has noted go on."""
-        self.now += seconds
-        self.seen = {fact: span + seconds for fact, span in self.seen.items()}
-        return self
-
-    def seeing(self, fact: str, seconds: float) -> JobBuilder:
-        self.seen[fact] = seconds
-        return self
-
-    def noted(self, facts: Iterable[str]) -> JobBuilder:
-        """Facts of a plan: those that are new begin, those that are missing have ended."""
-        self.seen = {fact: self.seen.get(fact, 0.0) for fact in facts}
-        return self
-
-    def _bump(self) -> int:
-        self.version += 1
-        return self.version
 
     # Attempts
 
-    def probed(self) -> JobBuilder:
+    def probed(self) -> Self:
         """The dry runs were answered."""
         needs = {r.name: (("cpu", 100), ("nvidia.com/gpu", r.gpus)) for r in self.roles}
         self.probe = ProbeResult(self.spec_hash, needs, at=self.now)
         return self
 
-    def granted(self, *nodes: str) -> JobBuilder:
+    def granted(self, *nodes: str) -> Self:
         """The scheduler gives these nodes by rank; default n0, n1, n2 ..."""
         names = nodes or tuple(f"n{rank}" for rank in range(self.size))
         placement = self.parsed.scheduling.placement
@@ -198,7 +63,7 @@ class JobBuilder:
         self.records[draft.attempt] = record
         return record
 
-    def opened(self, attempt: int | None = None, *nodes: str, build: str = BUILD) -> JobBuilder:
+    def opened(self, attempt: int | None = None, *nodes: str, build: str = BUILD) -> Self:
         """The attempt is open: record, status, hosts and Service are there, pods are not."""
         if attempt is not None:
             self.status = replace(self.status, attempt=attempt)
@@ -218,17 +83,17 @@ class JobBuilder:
         )
         return self.with_hosts(record.attempt).with_service()
 
-    def with_hosts(self, attempt: int, owner: str | None = None) -> JobBuilder:
+    def with_hosts(self, attempt: int, owner: str | None = None) -> Self:
         name = hosts_name(self.name, self.uid5, attempt)
         self.hosts[attempt] = ChildView(self.namespace, name, f"uid-{name}", owner or self.uid, attempt)
         return self
 
-    def with_service(self, owner: str | None = None) -> JobBuilder:
+    def with_service(self, owner: str | None = None) -> Self:
         name = service_name(self.name, self.uid5)
         self.service = ChildView(self.namespace, name, f"uid-{name}", owner or self.uid)
         return self
 
-    def create(self, *ranks: int) -> JobBuilder:
+    def create(self, *ranks: int) -> Self:
         """Pods of the open attempt are created; all of them where no rank is named."""
         record = self.records[self.status.attempt]
         for rank in ranks or range(record.size):
@@ -249,12 +114,12 @@ class JobBuilder:
             )
         return self
 
-    def created_gang(self) -> JobBuilder:
+    def created_gang(self) -> Self:
         self.create()
         self.status = replace(self.status, gang_created=True)
         return self
 
-    def running(self, since: float | None = None) -> JobBuilder:
+    def running(self, since: float | None = None) -> Self:
         """All pods of the open attempt run, and status has said so."""
         if not self._current():
             self.create()
@@ -272,7 +137,7 @@ class JobBuilder:
     def _current(self) -> list[str]:
         return [name for name, pod in self.pods.items() if pod.incarnation == self.status.attempt]
 
-    def closed(self, cause: Cause, reason: Reason, **more: Any) -> JobBuilder:
+    def closed(self, cause: Cause, reason: Reason, **more: Any) -> Self:
         """The open attempt was closed for this; its pods are as they were."""
         more.setdefault("settled", cause is not Cause.APPLICATION_FAILURE)
         episode = Episode(self.status.attempt, at=more.pop("at", self.now), cause=cause, reason=reason, **more)
@@ -285,86 +150,11 @@ class JobBuilder:
         )
         return self
 
-    def swept(self) -> JobBuilder:
+    def swept(self) -> Self:
         """All that closed attempts left is gone, but their records."""
         self.pods.clear()
         self.hosts.clear()
         return self
-
-    # What happens to pods
-
-    def change(self, rank: int, by: Callable[[PodView], PodView]) -> JobBuilder:
-        name = self.pod_name(rank)
-        self.pods[name] = by(self.pods[name])
-        return self
-
-    def bound(self, *ranks: int) -> JobBuilder:
-        for rank in ranks or range(self.size):
-            self.change(rank, lambda p: bound(p, p.pinned, self._bump()))
-        return self
-
-    def started(self, *ranks: int) -> JobBuilder:
-        for rank in ranks or range(self.size):
-            self.change(rank, lambda p: started(bound(p, p.node or p.pinned, self._bump()), self._bump()))
-        return self
-
-    def failed(self, rank: int, code: int = 1, reason: str = "", message: str = "") -> JobBuilder:
-        return self.change(rank, lambda p: exited(p, code, self._bump(), reason=reason, message=message))
-
-    def succeeded(self, *ranks: int) -> JobBuilder:
-        for rank in ranks or range(self.size):
-            self.failed(rank, code=0)
-        return self
-
-    def refused_by_kubelet(self, rank: int, reason: str = "UnexpectedAdmissionError", message: str = "") -> JobBuilder:
-        return self.change(rank, lambda p: refused(bound(p, p.pinned, 0), reason, message, self._bump()))
-
-    def deleted(self, rank: int, grace: int = 30) -> JobBuilder:
-        """Somebody deletes the pod; it is still there."""
-        return self.change(rank, lambda p: ending(p, self.now, grace, self._bump()))
-
-    def evicted(self, rank: int, reason: str = "EvictionByEvictionAPI", grace: int = 30) -> JobBuilder:
-        self.change(rank, lambda p: disrupted(p, reason, self._bump()))
-        return self.deleted(rank, grace)
-
-    def gone(self, *ranks: int) -> JobBuilder:
-        """The pod is no more; this leader saw it go."""
-        for rank in ranks:
-            pod = self.pods.pop(self.pod_name(rank))
-            self.collected[pod.name] = pod
-        return self
-
-    def lost(self, *ranks: int) -> JobBuilder:
-        """The pod is no more and nobody saw it go."""
-        for rank in ranks:
-            del self.pods[self.pod_name(rank)]
-        return self
-
-    # What happens to nodes
-
-    def node(self, name: str, **changes: Any) -> JobBuilder:
-        self.nodes[name] = replace(self.nodes.get(name) or make_node(name), **changes)
-        return self
-
-    def node_unknown(self, name: str) -> JobBuilder:
-        self.nodes[name] = unknown(self.nodes[name])
-        return self
-
-    def node_ready(self, name: str) -> JobBuilder:
-        return self.node(name, ready=NodeReady.TRUE)
-
-    def node_gone(self, name: str) -> JobBuilder:
-        del self.nodes[name]
-        return self
-
-    def nodes_unseen(self) -> JobBuilder:
-        """The operator may not read nodes."""
-        self.nodes.clear()
-        self.unseen = frozenset({"nodes"})
-        return self
-
-    def tainted(self, name: str, key: str = "maintenance", effect: str = "NoSchedule") -> JobBuilder:
-        return self.node(name, taints=(Taint(key, "", effect),))
 
     # Frozen
 
@@ -385,6 +175,7 @@ class JobBuilder:
             deletion=self.deletion,
             orphan=self.orphan,
             managed_by=self.managed_by,
+            suspend=self.raw.get("suspend") is True,
         )
 
     def snapshot(self) -> JobSnapshot:
