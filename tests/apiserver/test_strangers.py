@@ -89,13 +89,14 @@ async def test_a_record_is_waited_for_without_a_pod(world: World) -> None:
     assert world.status("j")["attempt"] == 0
 
 
-async def test_a_claim_of_another_job_is_waited_for_without_a_pod(world: World) -> None:
+@pytest.mark.parametrize("kind", ["TrainingJob", "ConfigMap"])
+async def test_a_claim_that_another_object_controls_is_waited_for_without_a_pod(world: World, kind: str) -> None:
     spec = {"accessModes": ["ReadWriteMany"], "storageClassName": "none", "resources": {"requests": {"storage": "1Gi"}}}
     volume = {"claimTemplate": {"whenDeleted": "Delete", "spec": spec}}
     name = owned_claim_name("j", await suspended(world, checkpoint={"volume": volume}))
     body = stranger("PersistentVolumeClaim", name, spec=spec)
-    other = (await world.apply(job("other", role(), suspend=True)))["metadata"]
-    owner = {"apiVersion": "trainyard.dev/v1alpha1", "kind": "TrainingJob", "name": "other", "uid": other["uid"]}
+    other = await world.apply(job("other", role(), suspend=True) if kind == "TrainingJob" else stranger(kind, "other"))
+    owner = {"apiVersion": other["apiVersion"], "kind": kind, "name": "other", "uid": other["metadata"]["uid"]}
     body["metadata"]["ownerReferences"] = [{**owner, "controller": True}]
     made = await world.apply(body)
     await world.patch_job("j", {"suspend": False})

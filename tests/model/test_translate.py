@@ -78,6 +78,14 @@ def packed(raw: dict[str, Any]) -> dict[str, Any]:
     return {**raw, "spec": json.dumps(raw["spec"]).encode()}
 
 
+@pytest.mark.parametrize("owner", [OWNER, {"apiVersion": "v1", "kind": "ConfigMap", "uid": "c", "controller": True}])
+def test_a_claim_tells_who_controls_it_of_whatever_kind(owner: dict[str, Any]) -> None:
+    raw = {"metadata": {"name": "c", "namespace": "ns", "ownerReferences": [{"uid": "x"}, owner]}}
+    assert claim_view(raw).owner_uid == owner["uid"]
+    raw["metadata"]["ownerReferences"] = [{"uid": "x"}]
+    assert claim_view(raw).owner_uid == ""
+
+
 class TestPod:
     def test_who_it_is(self) -> None:
         view = pod_view(raw_pod(spec={"nodeName": "n1", "priority": 5}, status={"phase": "Running"}))
@@ -441,6 +449,11 @@ class TestJob:
         assert (view.spec, view.spec_hash) == (None, "")
         assert view.problems[0].path == "spec.roles"
         assert view.managed_by == "kueue.x-k8s.io/multikueue"
+
+    @pytest.mark.parametrize(("written", "suspend"), [(True, True), (False, False), ("true", False), (None, False)])
+    def test_suspend_is_read_whatever_the_rest_says(self, written: Any, suspend: bool) -> None:
+        view = job_view(self.raw({"roles": "x", "suspend": written}))
+        assert view.spec is None and view.suspend is suspend
 
     @pytest.mark.parametrize("spec", [{"managedBy": 3}, {"roles": "x"}, {"roles": [{"name": "a", "template": {}}]}])
     def test_odd_specs_become_problems(self, spec: dict[str, Any]) -> None:

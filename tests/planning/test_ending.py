@@ -30,6 +30,20 @@ def graces(job: JobBuilder) -> dict[str, int | None]:
 # Suspend and resume
 
 
+def test_suspending_frees_everything_though_the_rest_of_the_spec_cannot_be_read() -> None:
+    job = at_rest(running_job().invalid())
+    assert job.status.open, "a running gang is left alone"
+    written(job.suspended())
+    assert (last_episode(job).cause, job.status.phase) == (Cause.SUSPENDED, Phase.SUSPENDING)
+    assert [type(s) for s in planned(job).steps][:2] == [DeleteHosts, DeletePods]
+    at_rest(job.swept())
+    valid, placed = job.status.condition(ConditionType.VALID), job.status.condition(ConditionType.PLACED)
+    assert job.status.phase is Phase.SUSPENDED and planned(job).steps == ()
+    assert valid is not None and valid.status is False and placed is not None and placed.status is False
+    at_rest(job.resumed())
+    assert (job.status.phase, job.status.reason) == (Phase.PENDING, Reason.INVALID_SPEC)
+
+
 def test_suspending_frees_everything_and_says_so() -> None:
     job = written(running_job().suspended())
     assert (last_episode(job).cause, job.status.attempt, job.status.phase) == (Cause.SUSPENDED, 1, Phase.SUSPENDING)

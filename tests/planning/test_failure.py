@@ -185,6 +185,35 @@ def test_a_refusal_by_the_kubelet_is_the_nodes_affair_and_the_second_nodes_the_t
     assert "n1 refused for the same reason" in last_episode(job).message
 
 
+def refused_on(job: JobBuilder, attempt: int, node: str) -> JobBuilder:
+    """An attempt whose second rank is refused by this node, for the usual reason."""
+    job.swept().opened(attempt, "n0", node).created_gang()
+    return written(job.refused_by_kubelet(1, "UnexpectedAdmissionError", "no healthy devices"))
+
+
+def test_an_old_refusal_says_nothing_about_the_template() -> None:
+    job = refused_on(make_job().workers(2), 0, "n1")
+    refused_on(job.passed(POLICY.avoid_seconds), 1, "n7")
+    assert (last_episode(job).cause, last_episode(job).reason) == (Cause.START_ROLLED_BACK, Reason.NODE_REFUSED)
+
+
+def test_a_refusal_of_another_template_says_nothing_about_this_one() -> None:
+    job = refused_on(make_job().workers(2), 0, "n1").spec(rendezvous={"port": 23456})
+    refused_on(job, 1, "n7")
+    assert last_episode(job).cause is Cause.START_ROLLED_BACK
+    job.closed(Cause.SUSPENDED, Reason.SUSPENDED)
+    job.records.clear()
+    refused_on(job, 3, "n8")
+    assert last_episode(job).cause is Cause.START_ROLLED_BACK, "while it was suspended it may have been changed"
+
+
+def test_a_failure_between_two_refusals_changes_nothing() -> None:
+    job = refused_on(make_job().workers(2), 0, "n1")
+    job.swept().opened(1).running().closed(Cause.DISRUPTION, Reason.EVICTED, node="n3")
+    refused_on(job, 2, "n7")
+    assert last_episode(job).cause is Cause.APPLICATION_FAILURE
+
+
 @pytest.mark.parametrize(("reason", "node"), [("OutOfcpu", "n7"), ("UnexpectedAdmissionError", "n1")])
 def test_another_reason_or_the_same_node_again_is_still_the_nodes_affair(reason: str, node: str) -> None:
     job = make_job().workers(2).opened().created_gang()

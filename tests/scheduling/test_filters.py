@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduling.builders import POLICY, decide, grant, granted, make_cluster, make_gang, node, refusal
+from scheduling.builders import decide, grant, granted, make_cluster, make_gang, node, refusal
 from trainyard.api.reasons import Reason
 from trainyard.model.cluster import SchedulingPolicy
 from trainyard.model.views import NodeReady, NodeTerms, Requirement, Taint, Toleration
@@ -160,9 +160,12 @@ def test_spread_roles_stand_one_to_a_node() -> None:
     assert len(set(grant(cluster, make_gang("a").workers(3, gpus=1, spread_hosts=True)).nodes)) == 3
 
 
-def test_foreign_accelerator_pods_are_reported_on_our_nodes_only() -> None:
+def test_who_waits_for_room_is_told_of_pods_of_others_on_the_nodes_that_suit_it() -> None:
     policy = SchedulingPolicy(owned_nodes=(("team", "ml"),))
-    nodes = [node(f"n{i}", labels={"team": "ml"}) for i in range(25)]
-    cluster = make_cluster().nodes(*nodes, node("theirs")).foreign(theirs=1, n0=0, **{f"n{i}": 2 for i in range(1, 25)})
-    assert decide(cluster, policy=policy).shared_nodes == tuple(f"n{i}" for i in range(1, 21))
-    assert decide(make_cluster().nodes(node("a")), policy=POLICY).shared_nodes == ()
+    nodes = [node(f"n{i}", labels={"team": "ml"}) for i in range(3)]
+    cluster = make_cluster().nodes(*nodes, node("theirs")).used("n1", gpus=8).used("n2", gpus=8)
+    gang = make_gang("a").workers(3)
+    told = refusal(cluster.foreign(theirs=1, n0=0, n1=2, n2=1), gang, policy)
+    assert told.reason is Reason.INSUFFICIENT_CAPACITY
+    assert "; on 2 nodes pods of others use accelerators, first n1." in told.message
+    assert "of others" not in refusal(cluster.foreign(theirs=1), gang, policy).message

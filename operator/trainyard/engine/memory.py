@@ -12,8 +12,9 @@ from trainyard.kube.clock import steady
 from trainyard.model.cluster import GangRequest, Grant, Refusal, Reservation
 from trainyard.model.plan import CreateRefusal, ProbeResult
 
-FOREIGN_SECONDS = 30.0
-"""How long a foreign object under a name of ours is believed to stand there before the name is tried again."""
+FOREIGN_SECONDS = 10.0
+"""How long a foreign object under a name of ours is believed to stand there before the name is tried again: one POST
+and one GET each time; where an attempt has to open for that, its backoff spaces the tries further."""
 
 WORDS_SECONDS = 30.0
 """How long a waiting job's message stands before it is said in other words for the same reason."""

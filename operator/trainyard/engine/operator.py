@@ -33,6 +33,7 @@ from trainyard.kube.lease import LeaderElector
 from trainyard.model.cluster import places_blindly
 from trainyard.model.views import Key
 from trainyard.planning import plan
+from trainyard.planning.offenders import repeat_offenders
 from trainyard.scheduling import schedule
 from trainyard.telemetry.fleet import Fleet
 
@@ -41,6 +42,7 @@ RELEASE_SECONDS = 3.0
 POLL_SECONDS = 0.05
 CATCH_UP_PAUSE = 1.0
 LAG_SECONDS = 0.5
+OFFENDERS_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +89,9 @@ class Engine:
         self._sight = Sight(self._informers)
         self._dead: list[str] = []
         self._watchdog = Watchdog(self._informers, on_dead=self._dead.extend, bound=settings.watch_lost_after)
+        self._offenders: dict[str, int] = {}
+        """Nodes that hurt jobs repeatedly, and how often, as last told."""
+        self._offenders_due = 0.0
         self._working = False
         self._idle = asyncio.Event()
         """Set while nothing of ours writes."""
@@ -234,7 +239,20 @@ class Engine:
             if self._working:
                 self._look_around()
             self.report()
+            self._tell_offenders()
             await asyncio.sleep(self._settings.report_interval)
+
+    def _tell_offenders(self) -> None:
+        """Nodes that hurt jobs again and again, each once for every further time."""
+        if not self._working or steady() < self._offenders_due:
+            return
+        self._offenders_due = steady() + OFFENDERS_SECONDS
+        found = repeat_offenders((job.status for job in self.store.jobs.values()), self._client.clock.now())
+        for node, times in found.items():
+            if times > self._offenders.get(node, 0):
+                see = f"kubectl describe node {node}"
+                log.warning("a node has hurt jobs repeatedly", node=node, times_a_day=times, see=see)
+        self._offenders = found
 
     async def _measure_lag(self) -> None:
         """How long a task that only wants to run has to wait for it."""

@@ -36,8 +36,6 @@ class SchedulingLoop:
         self._mark = mark
         self._wake = asyncio.Event()
         self._took = 0.0
-        self._shared: tuple[str, ...] = ()
-        """Nodes that strangers share, as last told."""
         self._round_at: float | None = None
         """When a refused job is to be judged again though nothing changes (steady clock)."""
 
@@ -127,8 +125,5 @@ class SchedulingLoop:
                 self._mark(Target(refusal.key))
             if refusal.until is not None:
                 untils.append(refusal.until)
-        if decision.shared_nodes != self._shared:
-            self._shared = decision.shared_nodes
-            log.info("nodes of ours with accelerator pods of others", nodes=len(self._shared), first=self._shared[:5])
         if untils:
             self._round_at = steady() + max(0.05, min(untils) - now)

@@ -192,5 +192,3 @@ class Decision:
 
     grants: tuple[Grant, ...] = ()
     refusals: tuple[Refusal, ...] = ()
-    shared_nodes: tuple[str, ...] = ()
-    """Nodes we own on which foreign accelerator pods run (at most 20 named)."""

@@ -168,7 +168,7 @@ def claim_view(raw: Raw, late_classes: frozenset[str] = frozenset()) -> ClaimVie
         namespace=intern(meta["namespace"]),
         name=meta["name"],
         uid=meta.get("uid", ""),
-        owner_uid=_owner_uid(meta),
+        owner_uid=next((o["uid"] for o in meta.get("ownerReferences") or () if o.get("controller")), ""),
         phase=phase,
         volume=spec.get("volumeName") or "",
         access_modes=tuple(spec.get("accessModes") or ()),
@@ -282,6 +282,7 @@ def job_view(raw: Raw, previous: JobView | None = None) -> JobView:
         labels=dict(meta.get("labels") or _NONE),
         annotations={k: v for k, v in (meta.get("annotations") or _NONE).items() if k != LAST_APPLIED},
         managed_by=managed if isinstance(managed := spec.get("managedBy"), str) else "",
+        suspend=spec.get("suspend") is True,
     )
 
 

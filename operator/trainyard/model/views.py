@@ -198,7 +198,7 @@ class ClaimView:
     name: str
     uid: str
     owner_uid: str = ""
-    """UID of the controller owner of kind TrainingJob, empty otherwise."""
+    """UID of the controller owner, of whatever kind; empty where nobody controls it."""
     phase: str = "Pending"
     volume: str = ""
     access_modes: tuple[str, ...] = ()
@@ -285,6 +285,8 @@ class JobView:
     annotations: Mapping[str, str] = field(default_factory=dict)
     managed_by: str = ""
     """`spec.managedBy`, readable even where the rest of the spec is not."""
+    suspend: bool = False
+    """`spec.suspend`, the same."""
 
     @property
     def key(self) -> Key:

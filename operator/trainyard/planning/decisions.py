@@ -107,7 +107,7 @@ def _spent(now: Situation) -> Plan | None:
 
 
 def _suspend(now: Situation) -> Plan | None:
-    if now.spec is None or not now.spec.suspend:
+    if not now.job.suspend:
         return None
     if now.status.open:
         return _close(now, Verdict(Cause.SUSPENDED, Reason.SUSPENDED, "spec.suspend was set"))

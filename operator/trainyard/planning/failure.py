@@ -6,9 +6,11 @@ moved later, when an episode is settled (see `restart`); the restart itself neve
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trainyard.api.reasons import Cause, Reason
+from trainyard.model.status import Episode
 from trainyard.model.views import PodPhase, PodView
 from trainyard.planning.situation import Member, Situation
 
@@ -130,13 +132,26 @@ def _refused_by_kubelet(now: Situation, member: Member, pod: PodView) -> Verdict
     text = f"{pod.reason}: the kubelet of {pod.node} refused pod {pod.name}: {pod.message}"
     before = [
         e.node
-        for e in now.status.episodes
+        for e in _starts_like_this(now)
         if e.reason is Reason.NODE_REFUSED and e.message.startswith(f"{pod.reason}:") and e.node != pod.node
     ]
     if before:
-        text += f"; {before[-1]} refused for the same reason, so the template is at fault"
+        text += f"; {before[0]} refused for the same reason, so the template is at fault"
         return _verdict(member, Cause.APPLICATION_FAILURE, Reason.ADMISSION_ERROR, text)
     return _verdict(member, Cause.START_ROLLED_BACK, Reason.NODE_REFUSED, text)
+
+
+def _starts_like_this(now: Situation) -> Iterator[Episode]:
+    """The recent starts of this very template that came to nothing, newest first: what an older one, or another
+    template, met with says nothing about this one."""
+    spec_hash = now.record.spec_hash if now.record is not None else ""
+    for episode in reversed(now.status.episodes):
+        record = now.snapshot.records.get(episode.attempt)
+        same = record is None or record.spec_hash == spec_hash
+        recent = now.now - episode.at < now.policy.avoid_seconds
+        if not (same and recent) or episode.cause in (Cause.SUSPENDED, Cause.SPEC_CHANGED):
+            return
+        yield episode
 
 
 def describe_exit(member: Member, pod: PodView) -> str:

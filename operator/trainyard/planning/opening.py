@@ -183,7 +183,10 @@ def _claim(now: Situation) -> Gate | None:
         text = f"claim {claim.name} is being deleted; the job waits until it is gone and makes a new one"
         return Gate(Reason.CLAIM_TERMINATING, text)
     if claim.owner_uid not in ("", now.job.uid):
-        text = f"claim {claim.name} belongs to another job; rename this job or give it checkpoint.volume.claimName"
+        text = (
+            f"claim {claim.name} is controlled by another object and is left alone; rename this job, or name a claim "
+            f"in checkpoint.volume.claimName. See: kubectl get pvc {claim.name} -n {now.job.namespace} -o yaml"
+        )
         return Gate(Reason.FOREIGN_OBJECT, text)
     return None
 

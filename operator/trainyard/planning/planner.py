@@ -87,7 +87,7 @@ def _act(now: Situation) -> Plan:
     steps = cleanup(now)
     if steps:
         return report(now, steps, request=standing_request(now) if now.waits else None)
-    if now.spec is not None and now.spec.suspend and not now.status.open:
+    if now.job.suspend and not now.status.open:
         return report(now, ())
     if now.status.open:
         return _go_on(now)

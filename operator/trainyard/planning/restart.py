@@ -214,13 +214,14 @@ def _jitter(uid: str, attempt: int) -> float:
 def avoided_nodes(now: Situation) -> frozenset[str]:
     """Nodes that recently failed this job: its next attempts go elsewhere until the memory ages out."""
     recent = [e for e in now.status.episodes if e.node and now.now - e.at < now.policy.avoid_seconds]
-    nodes = frozenset(e.node for e in recent if _blames_node(e))
+    nodes = frozenset(e.node for e in recent if blames_node(e))
     if nodes:
         now.note.due(min(e.at for e in recent) + now.policy.avoid_seconds)
     return nodes
 
 
-def _blames_node(episode: Episode) -> bool:
+def blames_node(episode: Episode) -> bool:
+    """Its node is at fault, as far as anybody can tell."""
     if episode.cause is Cause.START_ROLLED_BACK:
         return episode.reason in (
             Reason.UNSCHEDULABLE,

@@ -115,7 +115,7 @@ class Situation:
         """No attempt is open, and the job wants one."""
         status = self.status
         ended = status.open or status.terminal or status.finishing is not None
-        return not ended and self.spec is not None and not self.spec.suspend
+        return not ended and self.spec is not None and not self.job.suspend
 
     @property
     def failure_policy(self) -> FailurePolicy:

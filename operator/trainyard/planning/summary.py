@@ -61,7 +61,7 @@ def _state(now: Situation, base: JobStatus, members: tuple[Member, ...], waiting
         return _State(now.status.phase, Reason.FINISHING, _finishing_message(now, base))
     if base.open:
         return _open_state(now, base, members)
-    if now.spec is not None and now.spec.suspend:
+    if now.job.suspend:
         suspended = _condition(base, ConditionType.SUSPENDED)
         if suspended:
             return _State(Phase.SUSPENDED, Reason.SUSPENDED, "the job is suspended and holds nothing")

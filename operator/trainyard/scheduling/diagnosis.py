@@ -118,10 +118,19 @@ class Diagnosis:
         return Obstacle(
             Reason.INSUFFICIENT_CAPACITY,
             f"Needs {gang_words(request)}{scope_words(request, shape.one_node)}; {where} has room for {room} now"
-            f"{f' ({lost})' if lost else ''}. Wait for other jobs to end, ask for less, or add nodes. "
-            f"See: kubectl get tj -A",
+            f"{f' ({lost})' if lost else ''}{self._shared(suited)}. "
+            "Wait for other jobs to end, ask for less, or add nodes. See: kubectl get tj -A",
             waits=True,
         )
+
+    def _shared(self, suited: list[Suited]) -> str:
+        """Who else is there: pods with accelerators that no job of ours owns."""
+        round_ = self._search.round
+        names = [round_.topology.names[i] for i in sorted({i for s in suited for i in s.usable})]
+        shared = [name for name in names if round_.cluster.foreign.get(name, 0) > 0]
+        if not shared:
+            return ""
+        return f"; on {plural(len(shared), 'node')} pods of others use accelerators, first {shared[0]}"
 
     def _lost(self, request: GangRequest, suited: list[Suited]) -> str:
         """What keeps matching nodes from use, for the role that loses most."""

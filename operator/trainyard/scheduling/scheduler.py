@@ -38,8 +38,6 @@ from trainyard.scheduling.round import Round
 from trainyard.scheduling.search import Room, Search
 from trainyard.scheduling.shape import GangShape
 
-_NAMED_NODES = 20
-
 
 def schedule(
     cluster: ClusterSnapshot, requests: Sequence[GangRequest], policy: SchedulingPolicy, now: Instant
@@ -57,7 +55,7 @@ def schedule(
         else:
             round_.enter_grant(request, outcome)
             grants.append(_grant(round_, request, outcome))
-    return Decision(tuple(grants), tuple(refusals), _shared_nodes(round_))
+    return Decision(tuple(grants), tuple(refusals))
 
 
 def _seek(search: Search, diagnosis: Diagnosis, request: GangRequest) -> Ranks | Obstacle:
@@ -125,9 +123,3 @@ def _grant(round_: Round, request: GangRequest, ranks: Ranks) -> Grant:
         at=round_.now,
         placement=Placement.BUILTIN if ranks else Placement.DELEGATED,
     )
-
-
-def _shared_nodes(round_: Round) -> tuple[str, ...]:
-    """Nodes of ours on which strangers use accelerators, in the order of the topology."""
-    owned = (round_.topology.names[i] for i in round_.filters.owned)
-    return tuple(name for name in owned if round_.cluster.foreign.get(name, 0) > 0)[:_NAMED_NODES]

@@ -30,7 +30,7 @@ def ours(job: JobView) -> bool:
 
 
 def suspended(job: JobView) -> bool:
-    return job.spec is not None and job.spec.suspend
+    return job.suspend
 
 
 def wait_of(job: JobView) -> Wait | None:
