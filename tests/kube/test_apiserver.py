@@ -126,6 +126,7 @@ async def test_fenced_writes_carry_a_limit_that_the_server_takes(live: Client, n
     meta = made["metadata"]
     await fenced.patch(CONFIG_MAPS, "a", {"data": {"a": "b"}}, namespace, resource_version=meta["resourceVersion"])
     await fenced.delete(CONFIG_MAPS, "a", namespace, uid=meta["uid"])
+    assert (await live.list(CONFIG_MAPS, namespace, fields="metadata.name=a")).items == []
 
 
 async def test_server_time_is_this_machine_s(live: Client) -> None:
