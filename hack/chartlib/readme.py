@@ -20,7 +20,7 @@ install.
 
 ```console
 $ helm install trainyard charts/trainyard -n trainyard-system --create-namespace -f values.yaml
-$ helm test trainyard -n trainyard-system --logs
+$ helm test trainyard -n trainyard-system
 ```
 
 How to get an image, upgrade, roll back, remove, and install without Helm: [docs/install.md](../../docs/install.md).

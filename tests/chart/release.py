@@ -53,7 +53,9 @@ class Release:
         return await self.helm("upgrade", NAME, str(source), "-n", self.home, *flags, values=values)
 
     async def test(self) -> str:
-        return await self.helm("test", NAME, "-n", self.home, "--logs", "--timeout=3m")
+        # Helm 3 looks for the log of a pod that it has just removed.
+        logs = ["--logs"] if self.program == "helm" else []
+        return await self.helm("test", NAME, "-n", self.home, "--timeout=3m", *logs)
 
     async def rollback(self, revision: int) -> str:
         return await self.helm("rollback", NAME, str(revision), "-n", self.home, "--wait", "--timeout=2m")
