@@ -13,6 +13,7 @@ import yaml
 from security.chart import of_kind, render
 from security.matrix import DEEDS, PEOPLE, Deed, Person
 from support.world import World
+from support.yard import Cluster
 from trainyard.kube.client import Client
 from trainyard.kube.credentials import Credentials, from_kubeconfig, static
 from trainyard.kube.errors import ApiError
@@ -107,6 +108,12 @@ class Policed:
             self.world.cluster.kubectl(
                 "delete", "--ignore-not-found", "--wait=false", "-f", "-", stdin=yaml.safe_dump_all(self.objects)
             )
+
+
+@pytest.fixture(scope="session")
+def cluster(private: Cluster) -> Cluster:
+    """A policy that is installed for good would refuse what these tests allow."""
+    return private
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,7 +18,7 @@ from security.chart import of_kind, render
 from support.manifests import job, role
 from support.operator import OperatorProcess
 from support.world import TEST_LABEL, World
-from support.yard import Cluster, apply_crds, ensure_cluster, own, run_yard
+from support.yard import Cluster
 from trainyard.kube.client import Client
 from trainyard.kube.credentials import from_kubeconfig
 from yardlib.paths import cluster_dir
@@ -53,16 +53,6 @@ OPTIONAL = (
     "storageclasses.storage.k8s.io",
 )
 DENIED: dict[str, set[Right]] = {"nothing of the cluster": {Right(resource, "list") for resource in OPTIONAL}}
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """A control plane of its own: one operator serves all namespaces, and the audit log is read."""
-    name = own("rights")
-    found = ensure_cluster(name, "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers", "--audit")
-    apply_crds(found)
-    yield found
-    run_yard("down", "--name", name)
 
 
 class Release:
@@ -128,9 +118,9 @@ class Release:
 
 
 @pytest.fixture
-async def release(request: pytest.FixtureRequest, cluster: Cluster, tmp_path: Path) -> AsyncIterator[Release]:
-    async with Client(from_kubeconfig(cluster.kubeconfig, None)) as client:
-        world = World(cluster, client, f"t-{uuid4().hex[:8]}", tmp_path)
+async def release(request: pytest.FixtureRequest, private: Cluster, tmp_path: Path) -> AsyncIterator[Release]:
+    async with Client(from_kubeconfig(private.kubeconfig, None)) as client:
+        world = World(private, client, f"t-{uuid4().hex[:8]}", tmp_path)
         await world.open()
         try:
             made = Release(world, FORMS[request.param])
