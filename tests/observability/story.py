@@ -97,7 +97,7 @@ class Story:
             await self.world.until(lambda: self.world.status("llm")["attempt"] > before, "the next attempt")  # noqa: B023
             await self.world.until_phase("llm", "Running")
             await self.rest()
-        await self.fires("TrainyardJobRestartLoop")
+        await self.fires("TrainyardJobRestartLoop", "TrainyardNodeHurtsJobs")
 
     async def others_come_and_go(self, count: int = 8) -> None:
         """Small jobs, one after the other; every fourth fails."""

@@ -17,6 +17,8 @@ from yardlib.prometheus import programs
 CASES = ROOT / "tests" / "observability" / "rules"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 SEVERITIES = {"critical", "warning", "info"}
+QUIET = {"a healthy cluster", "a leader dies and a standby takes over, and a job is restarted twice meanwhile"}
+"""Cases in which no alert may fire."""
 HEADINGS = ("## What it means", "## See", "## Do")
 
 
@@ -36,7 +38,7 @@ def test_prometheus_accepts_the_rules() -> None:
 
 def test_every_alert_fires_in_its_case_and_none_in_a_healthy_cluster() -> None:
     named = {case["name"] for case in yaml.safe_load((CASES / "alerts.yaml").read_text(encoding="utf-8"))["tests"]}
-    assert named == {*alerts(), "a healthy cluster"}
+    assert named - set(alerts()) == QUIET and named >= set(alerts())
     promtool("test", "rules", str(CASES / "alerts.yaml"))
 
 
@@ -117,8 +119,8 @@ def test_a_description_uses_labels_that_its_expression_keeps(name: str) -> None:
 
 
 def _unfolded(expr: str) -> str:
-    """An expression with the recorded series that it reads spelled out."""
-    for rule in rules():
-        if rule.get("record", "no record") in expr:
-            expr = f"{expr} {rule['expr']}"
+    """An expression with the recorded series that it reads, and those that they read, spelled out."""
+    unread = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
+    while read := [name for name in unread if name in expr]:
+        expr = " ".join([expr, *(unread.pop(name) for name in read)])
     return expr
