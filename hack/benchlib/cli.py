@@ -51,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nodes", type=int, default=1250, help="simulated nodes of 8 GPUs (default 1250)")
     parser.add_argument("--pods", type=int, help="pods of the gang (default: one a node)")
     parser.add_argument("--cluster", default="bench", help="name of the cluster to make (default bench)")
+    parser.add_argument(
+        "--profile",
+        choices=("bench", "default"),
+        default="bench",
+        help="client limits of controller manager and scheduler: out of the way, or Kubernetes' own (default bench)",
+    )
     parser.add_argument("--only", choices=PARTS, help="one part only")
     parser.add_argument("--out", type=Path, help="write the JSON line here too")
     parser.add_argument("--keep", action="store_true", help="leave the cluster for the next run")
@@ -62,6 +68,7 @@ def _measure(arguments: argparse.Namespace, wanted: Sequence[str]) -> tuple[dict
     if pods > arguments.nodes:
         raise BenchFailed(f"{pods} pods of 8 GPUs need as many nodes; there are {arguments.nodes}")
     result: dict[str, Any] = {"bench": "trainyard", "nodes": arguments.nodes, "pods": pods, "rounds": arguments.rounds}
+    result["profile"] = arguments.profile
     result["load_average"] = [round(load, 2) for load in os.getloadavg()]
     text: list[str] = []
     over: list[str] = []
@@ -90,7 +97,7 @@ Part = tuple[str, tuple[Line, ...], list[dict[str, float]]]
 
 def _on_a_cluster(arguments: argparse.Namespace, wanted: Sequence[str], pods: int) -> dict[str, Part]:
     folder = Path(tempfile.mkdtemp(prefix="trainyard-bench-"))
-    rig = Rig(arguments.cluster, arguments.nodes, folder)
+    rig = Rig(arguments.cluster, arguments.nodes, folder, arguments.profile)
     try:
         rig.up()
         found = asyncio.run(_parts(rig, arguments.rounds, wanted, pods))

@@ -7,7 +7,6 @@ It reads counters of the kernel and changes nothing.
 from __future__ import annotations
 
 import os
-import resource
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ class Use:
     parts: Mapping[str, float]
     """Of each part of the cluster."""
     client: float
-    """Of the operator, and of load generators that have ended."""
+    """Of the operator, and of load generators while they sent."""
     own: float
     """Of this process, which watches."""
 
@@ -41,22 +40,20 @@ class Use:
 
 
 class Machine:
-    """`operator` tells the process to be counted as the client, if there is one."""
+    """`client` tells the processor seconds of whoever asks things of the cluster."""
 
-    def __init__(self, cluster: str, operator: Callable[[], int | None]) -> None:
+    def __init__(self, cluster: str, client: Callable[[], float]) -> None:
         self._pid_files = cluster_dir(cluster) / "control"
-        self._operator = operator
+        self._client = client
 
     def read(self) -> Use:
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        operator = self._operator()
         return Use(
             at=time.monotonic(),
             busy=_busy(),
             parts={
                 file.stem: processor_seconds(pid) for file in self._pid_files.glob("*.pid") if (pid := pid_of(file))
             },
-            client=children.ru_utime + children.ru_stime + (processor_seconds(operator) if operator else 0.0),
+            client=self._client(),
             own=time.process_time(),
         )
 

@@ -66,17 +66,19 @@ class Reading:
 class Rig:
     """A cluster and at most one operator on it."""
 
-    def __init__(self, name: str, nodes: int, folder: Path) -> None:
+    def __init__(self, name: str, nodes: int, folder: Path, profile: str) -> None:
         self.name = name
+        self.profile = profile
         self.nodes = nodes
         self.folder = folder
-        self.machine = Machine(name, self._operator_pid)
+        self.machine = Machine(name, self._client_seconds)
+        self._sent_seconds = 0.0
         self.kubeconfig = ""
         self.operator: OperatorProcess | None = None
 
     def up(self) -> None:
         """Bring the cluster up, its progress shown, and give it the CRD."""
-        sizes = ("--nodes", "0", "--fake-nodes", str(self.nodes), "--profile", "bench")
+        sizes = ("--nodes", "0", "--fake-nodes", str(self.nodes), "--profile", self.profile)
         if subprocess.run([str(YARD), "up", "--name", self.name, *sizes], check=False).returncode != 0:
             raise BenchFailed("hack/yard up failed; its words are above")
         self.kubeconfig = run_yard("kubeconfig", "--name", self.name).strip()
@@ -142,6 +144,7 @@ class Rig:
         refused = {code: count for code, count in told["codes"].items() if not code.startswith("2")}
         if refused:
             raise BenchFailed(f"the API server refused the load generator: {refused}")
+        self._sent_seconds += told["processor"]
         return told["began"], told["ended"]
 
     # the operator
@@ -186,6 +189,10 @@ class Rig:
     async def kill_operator(self) -> None:
         assert self.operator is not None
         await self.operator.kill()
+
+    def _client_seconds(self) -> float:
+        pid = self._operator_pid()
+        return self._sent_seconds + (processor_seconds(pid) if pid is not None else 0.0)
 
     def _operator_pid(self) -> int | None:
         running = self.operator is not None and self.operator.running
