@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tarfile
@@ -76,9 +77,11 @@ def test_claims_survive_and_are_given_back(tmp_path: Path, monkeypatch: pytest.M
     assert slots.claim(Path("/three")) == first
 
 
-def test_a_living_cluster_may_gain_fake_nodes_and_change_nothing_else() -> None:
+def test_a_living_cluster_may_gain_fake_nodes_and_an_audit_log_and_change_nothing_else() -> None:
     assert merge(SPEC, ClusterSpec(name="t", nodes=3, fake_nodes=50)).fake_nodes == 50
     assert merge(SPEC, ClusterSpec(name="t", nodes=3, fake_nodes=0)).fake_nodes == 20
+    assert merge(SPEC, ClusterSpec(name="t", nodes=3, audit=True)).audit
+    assert merge(dataclasses.replace(SPEC, audit=True), ClusterSpec(name="t", nodes=3)).audit
     with pytest.raises(YardError, match="nodes: 3 -> 2"):
         merge(SPEC, ClusterSpec(name="t", nodes=2))
 
@@ -92,6 +95,7 @@ def test_a_living_cluster_may_gain_fake_nodes_and_change_nothing_else() -> None:
         ClusterSpec(name="t", fake_nodes=20_001),
         ClusterSpec(name="t", fake_gpus=65),
         ClusterSpec(name="t", profile="turbo"),
+        ClusterSpec(name="t", kubernetes="1.1"),
     ],
 )
 def test_a_spec_that_makes_no_cluster_is_refused(spec: ClusterSpec) -> None:
@@ -168,8 +172,15 @@ def test_broken_devices_add_up_until_they_are_healed(tmp_path: Path) -> None:
 def test_versions_come_from_the_pinned_modules() -> None:
     versions = {component.folder: component.version for component in build.COMPONENTS}
     assert versions["kubernetes"].startswith("v1.")
-    kubernetes = build.COMPONENTS[0]
-    assert f"gitVersion={kubernetes.version}" in build.link_flags(kubernetes)
+    for kubernetes in (component for component in build.COMPONENTS if component.kubernetes):
+        assert kubernetes.version.startswith(f"v{kubernetes.kubernetes}.")
+        assert f"gitVersion={kubernetes.version}" in build.link_flags(kubernetes)
+
+
+def test_every_version_of_kubernetes_has_programs_of_its_own() -> None:
+    places = {build.binary("kube-apiserver", version) for version in build.KUBERNETES}
+    assert len(places) == len(build.KUBERNETES)
+    assert build.binary("etcd", build.KUBERNETES[0]) == build.binary("etcd", build.KUBERNETES[1])
 
 
 def test_a_program_is_started_once_found_again_and_killed(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
+import pytest
 import yaml
 
-from rightslib.cli import ACCOUNT, justified
+from rightslib.cli import ACCOUNT, justified, main
 from rightslib.rights import Right, granted
 from security.chart import CHART, of_kind, render
 from security.matrix import table
@@ -53,3 +56,44 @@ def test_a_grant_covers_what_it_names_and_no_more() -> None:
     assert everywhere.covers(here) and here.covers(here)
     assert not here.covers(Right("pods", "list", "b")) and not here.covers(everywhere)
     assert not everywhere.covers(Right("pods", "watch", "a"))
+
+
+@pytest.mark.parametrize(
+    ("left_out", "denied", "words"),
+    [
+        ((), (), ""),
+        ((("get", "pods"),), (), ""),  # there is a reason for it
+        ((("create", "pods"),), (), "granted, never used and without a reason in justified.yaml: create pods"),
+        ((), (("list", "secrets"),), "denied 1 times: list secrets in a"),
+    ],
+)
+def test_the_account_after_a_run_is_settled(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    left_out: tuple[tuple[str, str], ...],
+    denied: tuple[tuple[str, str], ...],
+    words: str,
+) -> None:
+    asked = [(verb, resource, "allow") for resource, verb, _ in told() if (verb, resource) not in left_out]
+    asked += [(verb, resource, "forbid") for verb, resource in denied]
+    log = tmp_path / "audit.log"
+    log.write_text("".join(json.dumps(event(number, *one)) + "\n" for number, one in enumerate(asked)))
+    assert main(["--log", str(log)]) == (1 if words else 0)
+    assert words in capsys.readouterr().err
+
+
+def event(number: int, verb: str, resource: str, decision: str) -> dict[str, object]:
+    """As the API server writes it into its audit log."""
+    name, _, subresource = resource.partition("/")
+    plural, _, group = name.partition(".")
+    return {
+        "auditID": str(number),
+        "verb": verb,
+        "user": {"username": f"system:serviceaccount:a:{ACCOUNT.name}"},
+        "objectRef": {"resource": plural, "apiGroup": group, "subresource": subresource, "namespace": "a"},
+        "annotations": {"authorization.k8s.io/decision": decision},
+    }
+
+
+def test_without_a_log_nothing_is_settled(tmp_path: Path) -> None:
+    assert main(["--log", str(tmp_path / "none")]) == 1
