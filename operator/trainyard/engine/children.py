@@ -39,6 +39,11 @@ class Children:
         """All that are known, or those of one namespace."""
         return {uid for uid, (where, _, _) in self._config_maps.items() if namespace in (None, where)}
 
+    def config_maps_elsewhere(self, owner: str, namespace: str) -> list[str]:
+        """Those that name this owner and are not in its namespace."""
+        known = (*self.records(owner).values(), *self.hosts(owner).values())
+        return [child.uid for child in known if self._config_maps[child.uid][0] != namespace]
+
     def put_record(self, child: ChildView, record: Record) -> bool:
         owner = child.owner_uid
         records = self._records.setdefault(owner, {})

@@ -6,12 +6,12 @@ Kinds that an installation may keep from the operator are not required: without 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from trainyard.api.constants import LABEL_JOB
 from trainyard.engine import sinks
+from trainyard.engine.pods import owned_by_nobody
 from trainyard.engine.store import Store
 from trainyard.kube.client import SILENCE, Client, Object
 from trainyard.kube.informer import Informer
@@ -119,7 +119,7 @@ def _elsewhere(watch: Watch, store: Store, namespaces: tuple[str, ...]) -> list[
     return [
         watch(
             PODS,
-            translate=lambda raw: replace(read(raw), job="", job_uid="", left_behind=""),
+            translate=lambda raw: owned_by_nobody(read(raw)),
             packed_spec=True,
             sink=sinks.pod_sink(store, besides=frozenset(namespaces)),
             fields=",".join(f"metadata.namespace!={name}" for name in namespaces),

@@ -80,6 +80,13 @@ class PodTable:
         freed, shared = self._count_usage(before, view)
         return PodChange(before, view, freed, self._index(before, view), shared)
 
+    def disown(self, uid: str) -> None:
+        """Its owner turned out not to be one: from here on it is a stranger."""
+        before = self.pods[uid]
+        after = self.pods[uid] = owned_by_nobody(before)
+        self._count_usage(before, after)
+        self._index(before, after)
+
     def _renew(self, view: PodView) -> None:
         """Only its version moved: somebody wrote what nobody here looks at."""
         self.pods[view.uid] = view
@@ -247,6 +254,11 @@ class PodTable:
         if pod.job_uid or not pod.node or pod.terminal:
             return False
         return any(value > 0 and name in self._accelerators for name, value in pod.resources)
+
+
+def owned_by_nobody(pod: PodView) -> PodView:
+    """The pod as a stranger: it takes room, and belongs to no job."""
+    return replace(pod, job="", job_uid="", left_behind="")
 
 
 def _counts_alike(before: PodView | None, after: PodView | None) -> bool:

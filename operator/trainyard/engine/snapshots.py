@@ -80,14 +80,15 @@ def cluster_snapshot(store: Store) -> ClusterSnapshot:
 
 def _orphan_snapshot(store: Store, target: Target) -> JobSnapshot | None:
     gang = store.gang(target.uid)
-    if store.job_of(target.uid) is not None or not gang.pods:
+    pods = tuple(pod for pod in gang.pods.values() if pod.namespace == target.key.namespace)
+    if store.job_of(target.uid) is not None or not pods:
         return None
     records = dict(store.children.records(target.uid))
     return JobSnapshot(
         key=target.key,
         job=None,
         uid=target.uid,
-        pods=tuple(gang.pods.values()),
+        pods=pods,
         records=records,
         hosts=dict(store.children.hosts(target.uid)),
         nodes=_nodes(store, gang, records.values(), ()),

@@ -16,7 +16,7 @@ from trainyard.api.effective import effective_roles
 from trainyard.engine.children import Children
 from trainyard.engine.memory import Memory
 from trainyard.engine.openings import Openings
-from trainyard.engine.pods import Gang, PodChange, PodTable
+from trainyard.engine.pods import Gang, PodChange, PodTable, owned_by_nobody
 from trainyard.engine.queue import Target
 from trainyard.kube.clock import steady
 from trainyard.model.record import Record
@@ -85,7 +85,9 @@ class Store:
             self._forget_job(before)
             before = None
         self.jobs[job.key] = job
-        self._keys[job.uid] = job.key
+        if self._keys.get(job.uid) != job.key:
+            self._keys[job.uid] = job.key
+            self._disown(job)
         if job.spec is not None and (before is None or before.spec is not job.spec):
             self.table.learn_accelerators(r.accelerator.resource for r in effective_roles(job.spec) if r.gpus)
         self._attempt_moved(job)
@@ -111,6 +113,19 @@ class Store:
             self._mark(Target(job.key, job.uid), urgent=True)
         self._listener.capacity_changed()
 
+    def _feigned(self, owner: str, namespace: str) -> bool:
+        """An owner lives in its children's namespace. A reference to a job elsewhere can be written by anybody who
+        knows its UID, and must neither hold that job up nor be taken for its record."""
+        key = self._keys.get(owner)
+        return key is not None and key.namespace != namespace
+
+    def _disown(self, job: JobView) -> None:
+        """What came before its job could not be judged until now."""
+        for pod in [p for p in self.table.gang(job.uid).pods.values() if p.namespace != job.namespace]:
+            self.table.disown(pod.uid)
+        for uid in self.children.config_maps_elsewhere(job.uid, job.namespace):
+            self.children.drop_config_map(uid)
+
     def _attempt_moved(self, job: JobView) -> None:
         """Drop what was kept for attempts that are over."""
         attempt = job.status.attempt
@@ -127,6 +142,8 @@ class Store:
     def upsert_pod(self, pod: PodView) -> None:
         if pod.uid in self._tombs:
             return
+        if self._feigned(pod.job_uid, pod.namespace):
+            pod = owned_by_nobody(pod)
         change = self.table.upsert(pod)
         if change is None:
             return
@@ -195,7 +212,9 @@ class Store:
     def upsert_record(self, child: ChildView, record: Record) -> None:
         """A record as stored; immutable, so the newest state differs from an older one only in its being deleted."""
         owner = child.owner_uid
-        if record.uid in self._tombs or record.job_uid != owner or not self.children.put_record(child, record):
+        if record.uid in self._tombs or record.job_uid != owner or self._feigned(owner, child.namespace):
+            return
+        if not self.children.put_record(child, record):
             return
         if owner in self._keys:
             notes = self.memory.of(owner)
@@ -208,8 +227,11 @@ class Store:
         self._mark_uid(owner)
 
     def upsert_hosts(self, hosts: ChildView) -> None:
-        if hosts.uid not in self._tombs and hosts.owner_uid and self.children.put_hosts(hosts):
-            self._mark_uid(hosts.owner_uid)
+        owner = hosts.owner_uid
+        if not owner or hosts.uid in self._tombs or self._feigned(owner, hosts.namespace):
+            return
+        if self.children.put_hosts(hosts):
+            self._mark_uid(owner)
 
     def delete_config_map(self, uid: str) -> None:
         """A record or a hosts ConfigMap, whichever it was."""
