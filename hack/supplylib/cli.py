@@ -12,8 +12,9 @@ from typing import Any
 from supplylib.contents import locked, read_image
 from supplylib.provenance import source, statement
 from supplylib.sbom import bill, mismatches
-from yardlib import archive, images
+from yardlib import images
 from yardlib.errors import YardError
+from yardlib.operator_image import BUILDERS
 from yardlib.paths import REPOSITORY
 
 INPUTS = (
@@ -40,6 +41,7 @@ def provenance(argv: Sequence[str]) -> int:
     """Where the image came from; 1 where the checkout has changes that no commit holds, unless they are allowed."""
     parser = _parser("provenance", "Write where the image came from (in-toto, SLSA).")
     parser.add_argument("--allow-changes", action="store_true", help="list uncommitted files instead of refusing them")
+    parser.add_argument("--builder", choices=BUILDERS, default="own", help="which one made it (default: own)")
     arguments = parser.parse_args(argv)
     of = source(REPOSITORY)
     if of.changed and not arguments.allow_changes:
@@ -48,9 +50,9 @@ def provenance(argv: Sequence[str]) -> int:
     document = statement(
         of,
         name=images.OPERATOR.reference,
-        image_id=archive.image_id(_image(arguments.image)),
+        image_id=read_image(_image(arguments.image)).image_id,
         build=images.operator_build(),
-        builder="own",
+        builder=arguments.builder,
         inputs={name: REPOSITORY / name for name in INPUTS},
     )
     _write(document, arguments.output)

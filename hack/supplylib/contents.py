@@ -7,13 +7,14 @@ import json
 import re
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.parser import HeaderParser
 from pathlib import Path
 
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+?)(?:\s*;.*?)?\s*\\?$", re.MULTILINE)
 _REQUIRED = re.compile(r"^[A-Za-z0-9._-]+")
 DPKG_STATUS = "var/lib/dpkg/status"
+OURS = "app/dependencies/"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,6 +27,8 @@ class Package:
     needs: tuple[str, ...] = ()
     sha256: str = ""
     """Of the list of its files, which has a hash of each."""
+    ours: bool = True
+    """Installed from our lock, and not by the base image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,8 @@ def _read_layer(files: tarfile.TarFile, python: list[Package], debian: list[Pack
         else:
             records[folder] = hashlib.sha256(content).hexdigest()
     for folder, one in metadata.items():
-        python.append(Package(one.name, one.version, one.licence, one.needs, records.get(folder, "")))
+        ours = folder.startswith(OURS)
+        python.append(replace(one, sha256=records.get(folder, ""), ours=ours))
 
 
 def python_package(text: str) -> Package:

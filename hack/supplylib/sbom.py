@@ -18,7 +18,7 @@ def mismatches(contents: Contents, lock: Mapping[str, str]) -> list[str]:
     return [
         f"{one.name} {one.version} is in the image, {lock.get(one.name, 'nothing')} in the lock"
         for one in contents.python
-        if lock.get(one.name) != one.version
+        if one.ours and lock.get(one.name) != one.version
     ]
 
 
