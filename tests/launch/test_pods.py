@@ -1,5 +1,6 @@
 """Does one pod look as the job, its role and the record want it?"""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -347,7 +348,11 @@ class TestHostNetwork:
 
     def test_a_range_of_one(self) -> None:
         job = make_job(role(pod={"hostNetwork": True}))
-        assert self.port(rendered(job, settings=LaunchSettings(host_ports=(25000, 25000)))) == 25000
+        narrow, other = LaunchSettings(host_ports=(25000, 25000)), LaunchSettings(host_ports=(26000, 26000))
+        record = make_record(job, settings=narrow)
+        assert self.port(render_pod(job, record, 0, narrow)) == 25000
+        assert self.port(render_pod(job, record, 0, other)) == 25000, "a gang that is half created must still meet"
+        assert self.port(render_pod(job, replace(record, host_ports=None), 0, other)) == 26000
 
     def test_a_port_declared_by_the_job_is_the_port(self) -> None:
         ports = [{"containerPort": 7777, "name": "rendezvous"}, {"containerPort": 80, "name": "web"}]

@@ -43,6 +43,7 @@ def drafts(draw: st.DrawFn) -> RecordDraft:
         build=draw(WORDS),
         restarts=draw(st.integers(0, 1000)),
         dead=tuple(draw(st.lists(WORDS, max_size=3))),
+        host_ports=draw(st.sampled_from([None, (20000, 28999)])),
     )
 
 

@@ -119,7 +119,7 @@ def _ranges(job: JobView, record: RecordDraft) -> list[str]:
 
 
 def _tensorflow_cluster(job: JobView, record: RecordDraft, settings: LaunchSettings) -> str:
-    ports = {role.name: port(job, record.attempt, role.template, settings) for role in effective_roles(spec_of(job))}
+    ports = {role.name: port(job, record, role.template, settings) for role in effective_roles(spec_of(job))}
     pods = members(record, Framework.TENSORFLOW)
     return cluster(
         (role.name, f"{address(job, record.attempt, role.name, index)}:{ports[role.name]}") for role, index in pods

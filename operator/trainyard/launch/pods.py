@@ -192,7 +192,7 @@ def _wants(of: Gang, place: Seat, role: EffectiveRole, won: list[str]) -> Wants:
     checkpoints = checkpoint_path(of.job)
     shm, volume = not own.get("hostIPC") and not mounted(container, SHM_PATH), not mounted(container, checkpoints)
     won.extend(f"volume at {path}" for path, ours in ((SHM_PATH, shm), (checkpoints, volume)) if not ours)
-    met_at = port(of.job, of.draft.attempt, role.template, of.settings)
+    met_at = port(of.job, of.draft, role.template, of.settings)
     in_node_network = bool(own.get("hostNetwork")) and listens(place)
     return Wants(
         role=role,
@@ -216,7 +216,7 @@ def _place(of: Gang, place: Seat) -> Place:
         restarts=of.draft.restarts,
         size=of.draft.size,
         coordinator=address(job, attempt, place.coordinator.name, 0),
-        coordinator_port=port(job, attempt, of.roles[place.coordinator.name].template, of.settings),
+        coordinator_port=port(job, of.draft, of.roles[place.coordinator.name].template, of.settings),
         run_id=f"{job.uid}-{attempt}",
         hosts_map=hosts_name(job.name, of.short, attempt),
         hosts_file=f"{HOSTS_PATH}/{LIST_KEY if listed else HOSTS_KEY}",

@@ -85,6 +85,7 @@ def draft_record(
         build=build,
         restarts=job.status.restarts.total,
         dead=tuple(sorted(dead)),
+        host_ports=settings.host_ports,
     )
 
 

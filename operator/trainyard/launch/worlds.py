@@ -100,19 +100,20 @@ def address(job: JobView, attempt: int, role: str, index: int) -> str:
     return f"{pod_name(job.name, short, attempt, role, index)}.{service_name(job.name, short)}"
 
 
-def port(job: JobView, attempt: int, template: Mapping[str, Any], settings: LaunchSettings) -> int:
+def port(job: JobView, record: RecordDraft, template: Mapping[str, Any], settings: LaunchSettings) -> int:
     """Port on which a pod of this template is met.
 
     In the node's network it follows the job and the attempt: two jobs rarely meet on one node, and a predecessor that
-    still holds its port cannot be taken for this attempt.
+    still holds its port cannot be taken for this attempt. Its range is the record's: a gang that is half created when
+    the setting changes must still meet.
     """
     declared = spec_of(job).rendezvous.port
     if declared is not None:
         return declared
     if not template["spec"].get("hostNetwork"):
         return DEFAULT_PORT
-    first, last = settings.host_ports
-    digest = sha256(f"{job.uid}/{attempt}".encode()).digest()
+    first, last = record.host_ports or settings.host_ports
+    digest = sha256(f"{job.uid}/{record.attempt}".encode()).digest()
     return first + int.from_bytes(digest[:8], "big") % (last - first + 1)
 
 

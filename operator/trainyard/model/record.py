@@ -57,6 +57,8 @@ class RecordDraft:
     dead: tuple[str, ...] = ()
     """Names of pods of earlier attempts, or of an earlier job of this name, that were dead when this one opened: the
     only ones that may overlap with it."""
+    host_ports: tuple[int, int] | None = None
+    """First and last port that are derived for its pods in their node's network; None in records of older builds."""
 
     @property
     def size(self) -> int:
@@ -122,6 +124,7 @@ def encode_record(draft: RecordDraft) -> bytes:
         "build": draft.build,
         "restarts": draft.restarts,
         "dead": list(draft.dead),
+        **({"hostPorts": list(draft.host_ports)} if draft.host_ports else {}),
     }
     return gzip.compress(json.dumps(data, separators=(",", ":"), sort_keys=True).encode(), mtime=0)
 
@@ -139,6 +142,13 @@ def decode_record(data: bytes, *, name: str, uid: str, created: float, deleting:
     if len(record.nodes) != record.size:
         raise ValueError(f"record {name} is not readable: {len(record.nodes)} nodes for {record.size} ranks")
     return record
+
+
+def _range(raw: list[int] | None) -> tuple[int, int] | None:
+    if raw is None:
+        return None
+    first, last = raw
+    return first, last
 
 
 def _record(raw: dict[str, Any], *, name: str, uid: str, created: float, deleting: bool) -> Record:
@@ -164,6 +174,7 @@ def _record(raw: dict[str, Any], *, name: str, uid: str, created: float, deletin
         build=raw["build"],
         restarts=raw["restarts"],
         dead=tuple(raw["dead"]),
+        host_ports=_range(raw.get("hostPorts")),
         name=name,
         uid=uid,
         created=created,

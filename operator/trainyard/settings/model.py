@@ -233,7 +233,7 @@ class Settings(BaseSettings):
         Group.CHILDREN,
         LaunchSettings().host_ports,
         "From which ports the one is derived at which pods in their node's network meet; clear of node ports and of "
-        "those that the nodes give out themselves. A gang that is half created keeps to the old ones.",
+        "those that the nodes give out themselves. A gang that has opened keeps to those it opened with.",
         unit="ports",
     )
     pod_security: PodSecurity = setting(
