@@ -41,8 +41,9 @@ class Children:
 
     def config_maps_elsewhere(self, owner: str, namespace: str) -> list[str]:
         """Those that name this owner and are not in its namespace."""
-        known = (*self.records(owner).values(), *self.hosts(owner).values())
-        return [child.uid for child in known if self._config_maps[child.uid][0] != namespace]
+        known = [record.uid for record in self.records(owner).values()]
+        known += [hosts.uid for hosts in self.hosts(owner).values()]
+        return [uid for uid in known if self._config_maps[uid][0] != namespace]
 
     def put_record(self, child: ChildView, record: Record) -> bool:
         owner = child.owner_uid
