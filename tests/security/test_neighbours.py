@@ -31,7 +31,7 @@ def owned(world: World, kind: str, name: str, namespace: str, **fields: Any) -> 
     owner = {"apiVersion": "trainyard.dev/v1alpha1", "kind": "TrainingJob", "name": "victim", "uid": uid}
     labels = {LABEL_JOB: "victim", LABEL_JOB_UID: uid, LABEL_ATTEMPT: "0"}
     labels |= {LABEL_ROLE: "worker", LABEL_INDEX: "0", LABEL_RANK: "0"}
-    meta = {"name": name, "namespace": namespace, "labels": labels, "finalizers": [STAYS]}
+    meta: Object = {"name": name, "namespace": namespace, "labels": labels, "finalizers": [STAYS]}
     meta["ownerReferences"] = [{**owner, "controller": True}]
     return {"apiVersion": "v1", "kind": kind, "metadata": meta, **fields}
 
