@@ -16,14 +16,15 @@ from typing import Any
 from benchlib.eyes import BenchFailed, Eyes
 from benchlib.gang import gang_round
 from benchlib.planner import planner_run
-from benchlib.report import GANG, SCALE, SCRAPE, Line, medians, missed, planner_table, table
+from benchlib.replay import replay_run
+from benchlib.report import GANG, REPLAY, SCALE, SCRAPE, Line, medians, missed, planner_table, table
 from benchlib.rig import NAMESPACE, Rig
 from benchlib.scale import scale_run, small_run
 from benchlib.scrape import SIZE, scrape_run
 from trainyard.kube.client import Client
 from trainyard.kube.credentials import from_kubeconfig
 
-PARTS = ("planner", "scrape", "gang", "scale")
+PARTS = ("planner", "scrape", "replay", "gang", "scale")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -83,6 +84,11 @@ def _measure(arguments: argparse.Namespace, wanted: Sequence[str]) -> tuple[dict
         result["scrape"] = _rounded(figures)
         text += table(f"Metrics of {SIZE.jobs} jobs and {SIZE.pods} pods", SCRAPE, [figures])
         over += missed(SCRAPE, figures)
+    if "replay" in wanted:
+        _say("replaying pod events")
+        figures = replay_run()
+        result["replay"] = _rounded(figures)
+        text += table("Pod events heard and stored, no pass made", REPLAY, [figures])
     if "gang" in wanted or "scale" in wanted:
         for key, (title, lines, rounds) in _on_a_cluster(arguments, wanted, pods).items():
             middle = medians(rounds)

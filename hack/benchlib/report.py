@@ -87,6 +87,11 @@ SCRAPE = (
     Line("plan_scraped_worst_ms", "… the worst", "ms"),
 )
 
+REPLAY = (
+    Line("replay_150_cpu_ms", "at 150 events a second: processor time an event", "ms"),
+    Line("replay_600_cpu_ms", "at 600", "ms"),
+)
+
 SCALE = (
     Line("small_touch_cpu_ms", "one gang: operator CPU a pod event that means nothing", "ms", most=0.15),
     Line("small_flip_cpu_ms", "one gang: … that moves a count, passes and writes included", "ms", most=0.15),
