@@ -57,6 +57,10 @@ CLOSE_POINTS: dict[str, Callable[[World], object]] = {
 }
 
 
+def second_attempt(world: World) -> list[str]:
+    return [name for name in world.history.created("Pod") if "-a1-" in name]
+
+
 @pytest.mark.parametrize("point", CLOSE_POINTS.values(), ids=CLOSE_POINTS.keys())
 async def test_killed_while_an_attempt_closes(world: World, point: Callable[[World], object]) -> None:
     await world.add_nodes(GANG)
@@ -69,7 +73,9 @@ async def test_killed_while_an_attempt_closes(world: World, point: Callable[[Wor
     await operator.start()
     await world.until(lambda: attempt(world) == 1 and world.phase("j") == "Running", "the second attempt to run")
     assert world.status("j")["restarts"]["total"] == 1, "one failure, counted once"
-    assert len([n for n in world.history.created("Pod") if "-a1-" in n]) == GANG
+    # The pods come by a watch of their own, and may be seen later than the status.
+    await world.until(lambda: len(second_attempt(world)) >= GANG, "all pods of the second attempt to be seen")
+    assert len(second_attempt(world)) == GANG
 
 
 async def test_killed_while_a_job_finishes(world: World) -> None:

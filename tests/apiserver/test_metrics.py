@@ -13,6 +13,7 @@ import pytest
 from support.manifests import job, role
 from support.operator import OperatorProcess
 from support.series import Scrape
+from support.shipped import NAME
 from support.world import World
 from telemetry.authority import Authority
 
@@ -169,6 +170,7 @@ async def test_readers_must_be_allowed_to_by_the_cluster(world: World) -> None:
     binding = f"{world.namespace}-reader"
     role_rules = [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
     subject = {"kind": "ServiceAccount", "name": "reader", "namespace": world.namespace}
+    reviewer = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"}
     documents = [
         *({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": n}} for n in ("reader", "stranger")),
         _rbac("ClusterRole", binding, rules=role_rules),
@@ -178,6 +180,8 @@ async def test_readers_must_be_allowed_to_by_the_cluster(world: World) -> None:
             roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": binding},
             subjects=[subject],
         ),
+        # The chart grants these rights too where it sets metrics.auth, and not otherwise.
+        _rbac("ClusterRoleBinding", f"{binding}s-judge", roleRef=reviewer, subjects=[{**subject, "name": NAME}]),
     ]
     await asyncio.to_thread(world.kubectl, "apply", "-f", "-", documents=documents)
     try:
@@ -196,9 +200,8 @@ async def test_readers_must_be_allowed_to_by_the_cluster(world: World) -> None:
         assert (await answer(operator, token="forged", authority=authority))[0] == 401
         assert (await answer(operator, authority=authority))[0] == 401
     finally:
-        await asyncio.to_thread(
-            world.kubectl, "delete", f"clusterrolebinding/{binding}", f"clusterrole/{binding}", "--wait=false"
-        )
+        gone = [f"clusterrolebinding/{binding}", f"clusterrolebinding/{binding}s-judge", f"clusterrole/{binding}"]
+        await asyncio.to_thread(world.kubectl, "delete", *gone, "--wait=false")
     log = await asyncio.to_thread(operator.log.read_text)
     assert not any(token in log for token in tokens.values())
 
