@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainyard.api.constants import MAX_PODS, MAX_ROLES
 from trainyard.model.record import Record, RecordDraft, RecordRole, decode_record, encode_record
 
 WORDS = st.text("abcdefghij-", min_size=1, max_size=12)
@@ -122,3 +123,12 @@ def test_a_record_without_a_node_for_every_rank_is_refused() -> None:
     role = RecordRole("worker", 2, True, "trainer", "torch", 0, 1)
     with pytest.raises(ValueError, match="1 nodes for 2 ranks"):
         decode_record(encode_record(RecordDraft("u", 0, (role,), ("a",), "h", "b")), name="n", uid="u", created=0.0)
+
+
+@pytest.mark.parametrize(("roles", "replicas"), [(1, MAX_PODS + 1), (MAX_ROLES + 1, 1)])
+def test_a_record_larger_than_any_job_is_refused(roles: int, replicas: int) -> None:
+    """Small while it is packed, it would fill our memory."""
+    role = RecordRole("worker", replicas, True, "trainer", "torch", 0, 1)
+    draft = RecordDraft("u", 0, (role,) * roles, ("",) * (roles * replicas), "h", "b")
+    with pytest.raises(ValueError, match="no job has"):
+        decode_record(encode_record(draft), name="n", uid="u", created=0.0)

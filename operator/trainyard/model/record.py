@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+from trainyard.api.constants import MAX_PODS, MAX_ROLES
 from trainyard.model.views import Resources
 
 RECORD_KEY = "record.json.gz"
@@ -139,6 +140,10 @@ def decode_record(data: bytes, *, name: str, uid: str, created: float, deleting:
         record = _record(json.loads(text), name=name, uid=uid, created=created, deleting=deleting)
     except (OSError, EOFError, zlib.error, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"record {name} is not readable: {error!r}") from error
+    if len(record.nodes) > MAX_PODS or len(record.roles) > MAX_ROLES:
+        raise ValueError(
+            f"record {name} is not readable: no job has {len(record.nodes)} ranks in {len(record.roles)} roles"
+        )
     if len(record.nodes) != record.size:
         raise ValueError(f"record {name} is not readable: {len(record.nodes)} nodes for {record.size} ranks")
     return record
