@@ -39,6 +39,7 @@ test-unit: venv ## is each decision right? no cluster needed
 	$(BIN)/coverage report --include='$(DECIDING)' --fail-under=95
 
 test-apiserver: venv programs ## does a real control plane agree? kubelets are simulated; are the rights right?
+	hack/rights --name $(TRAINYARD_TESTS)-api --begin
 	$(PYTEST) -m "apiserver and not slow"
 	hack/rights --name $(TRAINYARD_TESTS)-api
 

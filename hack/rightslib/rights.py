@@ -89,11 +89,12 @@ def resource_name(group: str, plural: str, subresource: str = "") -> str:
     return f"{plural}{f'.{group}' if group else ''}{f'/{subresource}' if subresource else ''}"
 
 
-def used(log: Path, name: str, namespaces: Iterable[str] | None = None) -> Use:
-    """What service accounts of this name, in these namespaces or in any, asked for."""
+def used(log: Path, name: str, namespaces: Iterable[str] | None = None, *, after: int = 0) -> Use:
+    """What service accounts of this name, in these namespaces or in any, asked for. `after`: bytes that are old."""
     users = None if namespaces is None else {Account(namespace, name).user for namespace in namespaces}
     found, seen = Use(), set[str]()
     with log.open(encoding="utf-8") as lines:
+        lines.seek(after)
         for line in lines:
             if f":{name}" not in line:  # cheaper than reading them all
                 continue

@@ -95,5 +95,18 @@ def event(number: int, verb: str, resource: str, decision: str) -> dict[str, obj
     }
 
 
+def test_a_run_is_settled_by_its_own_part_of_the_log(tmp_path: Path) -> None:
+    log, whole = tmp_path / "audit.log", [(verb, resource, "allow") for resource, verb, _ in told()]
+    assert main(["--log", str(log), "--begin"]) == 0, "there may be no cluster yet"
+    log.write_text(json.dumps(event(0, "list", "secrets", "forbid")) + "\n")
+    assert main(["--log", str(log)]) == 1
+    assert main(["--log", str(log), "--begin"]) == 0
+    with log.open("a") as more:
+        more.writelines(json.dumps(event(number, *one)) + "\n" for number, one in enumerate(whole))
+    assert main(["--log", str(log)]) == 0
+    log.write_text("")
+    assert main(["--log", str(log)]) == 1, "a new log: nothing was used"
+
+
 def test_without_a_log_nothing_is_settled(tmp_path: Path) -> None:
     assert main(["--log", str(tmp_path / "none")]) == 1
