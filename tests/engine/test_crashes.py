@@ -58,7 +58,7 @@ def cluster() -> Cluster:
     given = os.environ.get("TRAINYARD_TEST_KUBECONFIG")
     if given:
         return Cluster("given", given)
-    found = ensure_cluster(shared("api"), "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers")
+    found = ensure_cluster(shared("api"), "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers", "--audit")
     found.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
     found.kubectl("wait", "--for=condition=Established", "crd/trainingjobs.trainyard.dev", "--timeout=30s")
     return found
