@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow; that says nothing about the code. What has to be quick is measured by the bench.
+settings.register_profile("trainyard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("trainyard")
 
 HERE = Path(__file__).parent
 
