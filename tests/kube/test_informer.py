@@ -243,6 +243,24 @@ async def test_being_refused_is_told(fake: FakeApi, client: Client, store: Store
         assert dog.not_ready() == informer.problems()
 
 
+@pytest.mark.parametrize("required", [True, False])
+async def test_a_kind_that_is_withheld_for_good_is_said_once(
+    fake: FakeApi,
+    client: Client,
+    store: Store,
+    forever: asyncio.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    required: bool,
+) -> None:
+    monkeypatch.setattr(module, "LAST_BACKOFF", 0.01)
+    fake.script("GET", refuse(403, "Forbidden", "pods is forbidden"))
+    async with running(informer_of(client, store, required=required), forever):
+        await eventually(lambda: len(fake.requests("GET")) > 3)
+    told = [record for record in caplog.records if record.levelname == "WARNING" and "forbidden" in record.message]
+    assert (len(told) == 1) is not required
+
+
 async def test_a_watch_that_ends_at_once_is_not_opened_in_a_hot_loop(
     fake: FakeApi, client: Client, store: Store, forever: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -290,7 +290,10 @@ class _Stream:
             self._down_since = steady()
 
     def _failed(self, error: KubeError) -> None:
-        log.log(logging.DEBUG if isinstance(error, Gone) else logging.WARNING, "%s: %s", self, error)
+        # An installation may withhold a kind for good: said once, not at every try.
+        again = isinstance(error, Forbidden) and isinstance(self.error, Forbidden) and not self._informer.required
+        quiet = again or isinstance(error, Gone)
+        log.log(logging.DEBUG if quiet else logging.WARNING, "%s: %s", self, error)
         self.error = error
         self._down()
         if not isinstance(error, TooManyRequests | Unauthorized | Forbidden) and not _is_outage(error):
