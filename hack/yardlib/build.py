@@ -26,6 +26,7 @@ class Component:
     module: str  # whose version in go.mod is the component's version
     programs: tuple[tuple[str, str], ...]  # (program, Go package)
     expect: str
+    kubernetes: str = ""  # the minor version that it is; several give the same programs
 
     @property
     def sources(self) -> Path:
@@ -58,30 +59,36 @@ class Component:
 _KUBERNETES_PROGRAMS = (
     "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy",
 )  # fmt: skip
+KUBERNETES = ("1.37", "1.34")
+"""What clusters can be made of: the usual first; the oldest that the project calls supported."""
+
+
+def _kubernetes(folder: str, minor: str) -> Component:
+    programs = tuple((name, f"k8s.io/kubernetes/cmd/{name}") for name in _KUBERNETES_PROGRAMS)
+    return Component(folder, "k8s.io/kubernetes", programs, "10 min on 2 cores, once", minor)
+
+
 COMPONENTS = (
-    Component(
-        "kubernetes",
-        "k8s.io/kubernetes",
-        tuple((name, f"k8s.io/kubernetes/cmd/{name}") for name in _KUBERNETES_PROGRAMS),
-        "10 min on 2 cores, once",
-    ),
+    _kubernetes("kubernetes", KUBERNETES[0]),
     Component("etcd", "go.etcd.io/etcd/server/v3", (("etcd", "go.etcd.io/etcd/server/v3"),), "1 min, once"),
     Component("kwok", "sigs.k8s.io/kwok", (("kwok", "sigs.k8s.io/kwok/cmd/kwok"),), "2 min, once"),
     Component("coredns", "github.com/coredns/coredns", (("coredns", "."),), "2 min, once"),
     Component("deviceplugin", "k8s.io/kubelet", (("deviceplugin", "."),), "20 s, once"),
     Component("helm", "helm.sh/helm/v4", (("helm", "helm.sh/helm/v4/cmd/helm"),), "5 min on 2 cores, once"),
     Component("helm3", "helm.sh/helm/v3", (("helm3", "helm.sh/helm/v3/cmd/helm"),), "5 min on 2 cores, once"),
+    _kubernetes("kubernetes-1.34", KUBERNETES[1]),
 )
 CONTROL_PLANE = ("kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
 NODES = ("kubelet", "kube-proxy", "coredns", "deviceplugin")
 FAKE_NODES = ("kwok",)
 CHART = ("helm", "helm3")  # only the chart's tests need them
-PROGRAMS = tuple(program for component in COMPONENTS for program, _ in component.programs)
+PROGRAMS = tuple(dict.fromkeys(program for component in COMPONENTS for program, _ in component.programs))
 
 
-def binary(program: str) -> Path:
+def binary(program: str, kubernetes: str = KUBERNETES[0]) -> Path:
     """Where a program lies once it is built."""
-    return _component(program).folder_built / program
+    (component,) = (c for c in _of(kubernetes) if program in dict(c.programs))
+    return component.folder_built / program
 
 
 def kubectl() -> str:
@@ -90,16 +97,16 @@ def kubectl() -> str:
     return str(built) if built.exists() else "kubectl"
 
 
-def _component(program: str) -> Component:
-    return next(c for c in COMPONENTS if program in dict(c.programs))
+def _of(kubernetes: str) -> list[Component]:
+    return [component for component in COMPONENTS if component.kubernetes in ("", kubernetes)]
 
 
-def ensure(programs: tuple[str, ...]) -> None:
+def ensure(programs: tuple[str, ...], kubernetes: str = KUBERNETES[0]) -> None:
     """Builds what is missing of these programs; two runs at once do not build the same thing twice."""
-    if all(binary(program).exists() for program in programs):
+    if all(binary(program, kubernetes).exists() for program in programs):
         return
     with locked(runtime_root() / "build.lock"):
-        for component in COMPONENTS:
+        for component in _of(kubernetes):
             for program, package in component.missing():
                 if program in programs:
                     _build(component, program, package)
@@ -123,7 +130,7 @@ def _build(component: Component, program: str, package: str) -> None:
 def link_flags(component: Component) -> str:
     """Small programs that know their version; a Kubernetes that calls itself v0.0.0 makes clients choke."""
     flags = ["-s", "-w"]
-    if component.folder == "kubernetes":
+    if component.kubernetes:
         major, minor, _ = component.version.removeprefix("v").split(".")
         stamps = {
             "gitVersion": component.version,

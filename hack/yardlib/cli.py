@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--nodes", type=int, default=3, help="real nodes (default: 3)")
     up.add_argument("--fake-nodes", type=int, default=0, help="nodes played by KWOK (default: 0)")
     up.add_argument("--fake-gpus", type=int, default=8, help="GPUs on each fake node (default: 8)")
+    _ask_version(up)
     up.add_argument("--profile", choices=PROFILES, default="default", help="timers and client limits")
     up.add_argument("--audit", action="store_true", help="write an audit log of what service accounts ask for")
     command("down", commands.down, "take a cluster, or all that match a pattern, down without a trace")
@@ -60,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         "image", help="busybox, torch, operator (built if need be), or a docker-archive"
     )
     make = command("build", commands.build_all, "build all programs and images now")
+    _ask_version(make)
     make.add_argument("--no-images", action="store_true", help="programs only")
     make.add_argument(
         "--only", action="append", choices=build.PROGRAMS, metavar="PROGRAM",
@@ -67,6 +70,15 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _fault_commands(command)
     return top
+
+
+def _ask_version(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--kubernetes",
+        choices=build.KUBERNETES,
+        default=os.environ.get("TRAINYARD_KUBERNETES", build.KUBERNETES[0]),
+        help=f"its version (default: $TRAINYARD_KUBERNETES, else {build.KUBERNETES[0]})",
+    )
 
 
 def _fault_commands(command: Callable[[str, Handler, str], argparse.ArgumentParser]) -> None:

@@ -72,6 +72,7 @@ def up(arguments: argparse.Namespace) -> None:
         fake_gpus=arguments.fake_gpus,
         profile=arguments.profile,
         audit=arguments.audit,
+        kubernetes=arguments.kubernetes,
     )
     chosen = provider(arguments)
     if chosen == "existing":
@@ -185,10 +186,10 @@ def load_image(arguments: argparse.Namespace) -> None:
 def build_all(arguments: argparse.Namespace) -> None:
     """Everything that `up`, `make demo` and the tests would install or build."""
     if arguments.only:
-        build.ensure(tuple(arguments.only))
+        build.ensure(tuple(arguments.only), arguments.kubernetes)
         return
     toolchain.require(toolchain.FOR_CONTROL_PLANE)
-    build.ensure(build.CONTROL_PLANE + build.NODES + build.FAKE_NODES)
+    build.ensure(build.CONTROL_PLANE + build.NODES + build.FAKE_NODES, arguments.kubernetes)
     if not arguments.no_images:
         toolchain.require_root("making images and real nodes")
         toolchain.require(toolchain.FOR_NODES | toolchain.FOR_IMAGES)

@@ -217,7 +217,7 @@ def program(cluster: Cluster, part: str) -> Program:
         raise YardError(f"the control plane has no part '{part}'", f"its parts: {', '.join(PARTS)}")
     return Program(
         name=part,
-        argv=[str(build.binary(part)), *_ARGUMENTS[part](cluster)],
+        argv=[str(build.binary(part, cluster.spec.kubernetes)), *_ARGUMENTS[part](cluster)],
         folder=cluster.control,
         cgroup=cluster.group("control"),
     )

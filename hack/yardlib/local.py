@@ -50,7 +50,7 @@ def up(asked: ClusterSpec) -> Cluster:
     if asked.nodes:
         toolchain.require_root("a cluster with real nodes")
         toolchain.require(toolchain.FOR_NODES)
-    build.ensure(programs_of(asked))
+    build.ensure(programs_of(asked), asked.kubernetes)
     with slots.locked(lock_path(asked.name)):
         if find(asked.name) is None:
             _clear(cluster_dir(asked.name))

@@ -76,7 +76,7 @@ def programs(node: RealNode) -> list[Program]:
     folder, group = node.folder, _group(node)
     place = real_place(node.index)
     kubelet = [
-        str(build.binary("kubelet")),
+        str(build.binary("kubelet", node.cluster.spec.kubernetes)),
         f"--config={folder / 'kubelet.json'}",
         f"--kubeconfig={folder / 'kubeconfig'}",
         f"--root-dir={folder / 'kubelet'}",
@@ -86,6 +86,7 @@ def programs(node: RealNode) -> list[Program]:
         f"--node-labels={LABEL_BLOCK}={place.block},{LABEL_RACK}={place.rack}",
         "--v=1",
     ]
+    proxy = [str(build.binary("kube-proxy", node.cluster.spec.kubernetes)), f"--config={folder / 'proxy.json'}"]
     plugin = [
         str(build.binary("deviceplugin")),
         f"-dir={node.device_plugins}",
@@ -97,9 +98,7 @@ def programs(node: RealNode) -> list[Program]:
         Program("containerd", [*inside, "containerd", "--config", str(folder / "containerd.toml")], folder, group),
         Program("deviceplugin", plugin, folder, group),
         Program("kubelet", [*inside, *kubelet], folder, group),
-        Program(
-            "kube-proxy", [*inside, str(build.binary("kube-proxy")), f"--config={folder / 'proxy.json'}"], folder, group
-        ),
+        Program("kube-proxy", [*inside, *proxy], folder, group),
     ]
 
 

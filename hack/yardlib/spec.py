@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from yardlib import build
 from yardlib.errors import YardError
 
 MAX_REAL_NODES = 15
@@ -26,6 +27,7 @@ class ClusterSpec:
     fake_gpus: int = 8
     profile: str = "default"
     audit: bool = False
+    kubernetes: str = build.KUBERNETES[0]
 
     def check(self) -> None:
         """Raises when a value makes no cluster."""
@@ -39,6 +41,8 @@ class ClusterSpec:
             raise YardError(f"--fake-nodes {self.fake_nodes} is out of range", f"at most {MAX_FAKE_NODES}")
         if not 0 <= self.fake_gpus <= 64:
             raise YardError(f"--fake-gpus {self.fake_gpus} is out of range", "a node has 0 to 64")
+        if self.kubernetes not in build.KUBERNETES:
+            raise YardError(f"Kubernetes {self.kubernetes} is not to be had", f"choose {' or '.join(build.KUBERNETES)}")
         if self.profile not in PROFILES:
             raise YardError(f"there is no profile '{self.profile}'", f"choose one of {', '.join(PROFILES)}")
 
