@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboardlib import palette
 from dashboardlib.model import Board, Kind, Panel, Query, Row, Unit, Variable
-from dashboardlib.promql import counted, gpu, mean, quantile
+from dashboardlib.promql import bars, counted, gpu, mean, quantile
 
 RESOURCE = 'resource=~"$resource"'
 JOB_LINK = "/d/trainyard-job?var-namespace=${__data.fields.namespace}&var-job_name=${__data.fields.job_name}"
@@ -184,7 +184,7 @@ def _recovery() -> tuple[Panel, ...]:
             Kind.SERIES,
             "Attempts closed, by cause",
             "How many attempts ended before their job did. The first three causes are restarts.",
-            (Query(counted("trainyard_attempts_closed_total", "cause", window="$__interval"), "{{cause}}"),),
+            (Query(bars("trainyard_attempts_closed_total", "cause"), "{{cause}}"),),
             stacked=True,
             bars=True,
             colors=palette.CAUSES,
@@ -260,7 +260,7 @@ def _ends() -> tuple[Panel, ...]:
             Kind.SERIES,
             "Jobs finished",
             "How many jobs reached their end, and how.",
-            (Query(counted("trainyard_jobs_finished_total", "phase", window="$__interval"), "{{phase}}"),),
+            (Query(bars("trainyard_jobs_finished_total", "phase"), "{{phase}}"),),
             stacked=True,
             bars=True,
             colors=palette.PHASES,

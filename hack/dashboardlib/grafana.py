@@ -17,8 +17,8 @@ from dashboardlib.model import Board, Kind, Marker, Panel, Query, Steps, Variabl
 SOURCE = grafana.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG = "trainyard"
 FILL = 25
-BAR_INTERVAL = "2m"
-"""The narrowest bar: it must hold two scrapes for an increase to be seen."""
+BAR_INTERVAL = "1m"
+"""The narrowest bar: it must hold a scrape."""
 
 Builder = TypeVar("Builder", timeseries.Panel, stat.Panel, table.Panel, statetimeline.Panel)
 

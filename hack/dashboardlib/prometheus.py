@@ -35,7 +35,7 @@ class Window:
         """An expression as Grafana would send it."""
         spans = {
             "$__rate_interval": max(4 * self.scrape, self.step + self.scrape),
-            "$__interval": max(self.step, 2 * self.scrape),
+            "$__interval": max(self.step, self.scrape),
             "$__range": self.end - self.start,
         }
         for name, seconds in spans.items():

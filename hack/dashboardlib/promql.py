@@ -32,9 +32,17 @@ def mean(metric: str, by: str, where: str = "", window: str = WINDOW) -> str:
     return f"sum by ({by}) (rate({metric}_sum{inner})) / sum by ({by}) (rate({metric}_count{inner}))"
 
 
+def bars(metric: str, by: str, where: str = "") -> str:
+    """How often within each bar. Differences between its ends, not increase(): that is blind between the last scrape
+    of one bar and the first of the next, and rare events often fall there."""
+    series = f"{metric}{_braces(where)}"
+    now = f"last_over_time({series}[$__interval])"
+    return f"sum by ({by}) (clamp_min({now} - ({series} offset $__interval or 0 * {now}), 0)) > 0"
+
+
 def counted(metric: str, by: str, where: str = "", window: str = "$__range") -> str:
-    """How often within a window, in whole numbers. A series may be born with its first event, which increase() cannot
-    see: what newborns began with counts too, and what ended with a leader meanwhile."""
+    """How often within a long window, in whole numbers. A series may be born with its first event, which increase()
+    cannot see: what newborns began with counts too, and what ended with a leader meanwhile."""
     series = f"{metric}{_braces(where)}"
     seen = f"sum by ({by}) (increase({series}[{window}]))"
     newborn = f"sum by ({by}) (min_over_time({series}[{window}]) unless {series} offset {window})"

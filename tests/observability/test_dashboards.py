@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboardlib.cli import boards, main
 from dashboardlib.model import Board, Kind
-from observability.expressions import DASHBOARDS, EXTERNAL, selectors, wrong
+from dashboardlib.promql import bars
+from observability.expressions import DASHBOARDS, EXTERNAL, plain, selectors, wrong
+from observability.promtool import promtool
 
 BOARDS = {board.uid: board for board in boards()}
 
@@ -29,6 +33,23 @@ def test_the_chart_has_what_would_be_rendered() -> None:
 def test_expressions_read_metrics_that_exist(board: Board) -> None:
     found = {expr: wrong(expr, set()) for expr in board.expressions()}
     assert {expr: words for expr, words in found.items() if words} == {}
+
+
+def test_bars_count_every_event_once_over_births_and_ends_of_series(tmp_path: Path) -> None:
+    name = "trainyard_attempts_closed_total"
+    series = {f'{name}{{instance="1"}}': "0x5 1x5 2x3 stale", f'{name}{{instance="2"}}': "_x7 1x20"}
+    seen = {"1m": 0, "2m": 0, "3m": 1, "4m": 1, "5m": 0, "6m": 1, "7m": 0, "8m": 0}
+    expr = plain(bars(name, "cause"))
+    case = {
+        "interval": "30s",
+        "input_series": [{"series": one, "values": values} for one, values in series.items()],
+        "promql_expr_test": [
+            {"expr": expr, "eval_time": at, "exp_samples": [{"labels": "{}", "value": count}] if count else []}
+            for at, count in seen.items()
+        ],
+    }
+    (tmp_path / "bars.yaml").write_text(yaml.safe_dump({"evaluation_interval": "30s", "tests": [case]}))
+    promtool("test", "rules", str(tmp_path / "bars.yaml"))
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)

@@ -72,7 +72,7 @@ async def test_panels_show_something_when_a_person_looks(world: World, wire: Wir
 def _draw(story: Story, folder: Path) -> set[str]:
     """Draws every board in every theme; the titles of the panels that show nothing."""
     folder.mkdir(parents=True, exist_ok=True)
-    window = _window(story, step=4, scrape=2)  # bars that do not overlap hold two scrapes
+    window = _window(story, step=4, scrape=2)
     empty: set[str] = set()
     for board in boards():
         answers = ask(board, story.watcher.api, window)

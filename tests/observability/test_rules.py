@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from observability.expressions import ROOT, RULES, alerts, labels_in, records, rules, wrong
+from observability.promtool import promtool
 from trainyard.api.reasons import Reason
-from yardlib.errors import YardError
-from yardlib.prometheus import programs
 
 CASES = ROOT / "tests" / "observability" / "rules"
 RUNBOOKS = ROOT / "docs" / "runbooks"
@@ -20,16 +18,6 @@ SEVERITIES = {"critical", "warning", "info"}
 QUIET = {"a healthy cluster", "a leader dies and a standby takes over, and a job is restarted twice meanwhile"}
 """Cases in which no alert may fire."""
 HEADINGS = ("## What it means", "## See", "## Do")
-
-
-def promtool(*arguments: str) -> str:
-    try:
-        program = programs().promtool
-    except YardError as missing:
-        pytest.skip(f"{missing.message}; {missing.hint}")
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_prometheus_accepts_the_rules() -> None:
