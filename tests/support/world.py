@@ -16,7 +16,13 @@ import yaml
 
 from support.history import History
 from support.operator import OperatorProcess
-from support.shipped import account_kubeconfig, forget_account
+from support.shipped import (
+    CLUSTER_ROLE_BINDINGS,
+    account_kubeconfig,
+    apply_cluster_role,
+    bind_account,
+    cluster_binding,
+)
 from support.yard import Cluster
 from trainyard.kube.client import Client
 from trainyard.kube.errors import ApiError, Gone, KubeError, NotFound
@@ -77,7 +83,8 @@ class World:
             task.cancel()
         await asyncio.gather(*self._watches, return_exceptions=True)
         if self._account:
-            await asyncio.to_thread(forget_account, self.cluster, self.namespace)
+            with contextlib.suppress(ApiError):
+                await self._delete(CLUSTER_ROLE_BINDINGS, cluster_binding(self.namespace), None)
         for node in self.nodes:
             with contextlib.suppress(ApiError):
                 await self._delete(NODES, node, None)
@@ -236,16 +243,18 @@ class World:
             "pod-uid": self.namespace,
             **{key.replace("_", "-"): value for key, value in settings.items()},
         }
-        kubeconfig = flags.pop("kubeconfig", "") or await asyncio.to_thread(self.shipped_account)
+        kubeconfig = flags.pop("kubeconfig", "") or await self.shipped_account()
         process = OperatorProcess(kubeconfig, self.folder / f"{name}.log", **flags)
         self.operators.append(process)
         await process.start()
         return process
 
-    def shipped_account(self) -> str:
-        """The kubeconfig of the rights that the operator is installed with; blocks, the first time."""
+    async def shipped_account(self) -> str:
+        """The kubeconfig of an account with the rights that the operator is installed with."""
         if not self._account:
-            self._account = account_kubeconfig(self.cluster, self.namespace, self.folder)
+            await asyncio.to_thread(apply_cluster_role, self.cluster)
+            await bind_account(self.client, self.namespace)
+            self._account = await asyncio.to_thread(account_kubeconfig, self.cluster, self.namespace, self.folder)
         return self._account
 
     async def add_shared_volume(self, claim: str) -> None:
