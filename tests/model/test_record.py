@@ -106,6 +106,38 @@ def test_an_unreadable_record_is_refused(data: bytes) -> None:
         decode_record(data, name="gpt-x7k2p-a2", uid="u", created=0.0)
 
 
+FORGERIES: list[dict[str, Any]] = [
+    {"jobUid": 7},
+    {"attempt": "0"},
+    {"attempt": -1},
+    {"attempt": True},
+    {"nodes": [["n"], "n"]},
+    {"nodes": [None, "n"]},
+    {"dead": [{}]},
+    {"build": None},
+    {"hostPorts": ["a", "b"]},
+    {"hostPorts": [1]},
+    {"roles": [{"replicas": 2.0}]},
+    {"roles": [{"replicas": "2"}]},
+    {"roles": [{"completes": "yes"}]},
+    {"roles": [{"resources": {"cpu": "1"}}]},
+    {"roles": [{"hostPorts": [[]]}]},
+    {"roles": [{"trainer": []}]},
+]
+
+
+@pytest.mark.parametrize("forged", FORGERIES, ids=json.dumps)
+def test_a_record_with_a_value_of_another_kind_is_refused(forged: dict[str, Any]) -> None:
+    """Whoever reads it later would stumble, and not over this one alone."""
+    role = RecordRole("worker", 2, True, "trainer", "torch", 0, 1, (("cpu", 1),))
+    draft = RecordDraft("u", 0, (role,), ("n", "n"), "h", "b", host_ports=(20000, 20001))
+    good = json.loads(gzip.decompress(encode_record(draft)))
+    assert decode_record(packed(good), name="n", uid="u", created=0.0).size == 2
+    roles = [{**good["roles"][0], **forged["roles"][0]}] if "roles" in forged else good["roles"]
+    with pytest.raises(ValueError, match="is not readable"):
+        decode_record(packed({**good, **forged, "roles": roles}), name="n", uid="u", created=0.0)
+
+
 def test_a_record_that_is_only_large_is_refused() -> None:
     with pytest.raises(ValueError, match="unpacks to more"):
         decode_record(gzip.compress(b" " * 40_000_000, mtime=0), name="n", uid="u", created=0.0)

@@ -136,9 +136,10 @@ def decode_record(data: bytes, *, name: str, uid: str, created: float, deleting:
         with gzip.GzipFile(fileobj=BytesIO(data)) as file:
             text = file.read(MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
-            raise ValueError(f"record {name} is not readable: it unpacks to more than {MAX_BYTES} bytes")
+            raise ValueError(f"it unpacks to more than {MAX_BYTES} bytes")
         record = _record(json.loads(text), name=name, uid=uid, created=created, deleting=deleting)
-    except (OSError, EOFError, zlib.error, RecursionError, KeyError, TypeError, AttributeError) as error:
+        _check_types(record)
+    except (OSError, EOFError, zlib.error, RecursionError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"record {name} is not readable: {error!r}") from error
     if len(record.nodes) > MAX_PODS or len(record.roles) > MAX_ROLES:
         raise ValueError(
@@ -147,6 +148,22 @@ def decode_record(data: bytes, *, name: str, uid: str, created: float, deleting:
     if len(record.nodes) != record.size:
         raise ValueError(f"record {name} is not readable: {len(record.nodes)} nodes for {record.size} ranks")
     return record
+
+
+def _check_types(record: Record) -> None:
+    """Anybody in a namespace may write a ConfigMap with our label. Raises TypeError: whoever reads a record later
+    relies on every value's being what it says, and must not be the one to find out."""
+    texts: list[object] = [record.job_uid, record.spec_hash, record.build, *record.nodes, *record.dead]
+    numbers: list[object] = [record.attempt, record.restarts, *(record.host_ports or ())]
+    for role in record.roles:
+        texts += [role.name, role.trainer, role.framework, *(name for name, _ in role.resources)]
+        numbers += [role.gpus, role.processes, *(amount for _, amount in role.resources), *role.host_ports]
+        if type(role.replicas) is not int or role.replicas < 1 or type(role.completes) is not bool:
+            raise TypeError("a role is not one")
+    if not all(type(text) is str for text in texts):
+        raise TypeError("a text is none")
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise TypeError("a number is none")
 
 
 def _range(raw: list[int] | None) -> tuple[int, int] | None:
