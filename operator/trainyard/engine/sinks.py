@@ -97,7 +97,7 @@ def take_over(
     for raw in page.items:
         try:
             views.append(read(raw))
-        except (ValueError, KeyError, TypeError) as error:
+        except Exception as error:
             unreadable.add(key_of(raw))
             sink.poison(resource, key_of(raw), error)
     sink.replace(resource, namespace, views, unreadable=frozenset(unreadable), resource_version=page.resource_version)
