@@ -19,7 +19,7 @@ from trainyard.model.cluster import (
     RoleRequest,
     SchedulingPolicy,
 )
-from trainyard.model.views import Instant
+from trainyard.model.views import Instant, Key
 
 REQUEST = GangRequest(KEY, "job-1", 0, "hash", NOW, (RoleRequest("worker", 2, 0, (("cpu", 1),), host_ports=(29500,)),))
 GRANT = Grant(KEY, "job-1", 0, "hash", ("n1", "n2"), NOW)
@@ -114,3 +114,25 @@ async def test_why_a_job_waits_is_told_again_only_if_it_says_something_new(bench
     round_.decision = Decision(refusals=(replace(refusal, reason=Reason.QUOTA_EXCEEDED),))
     await round_.run()
     assert round_.marked == [Target(KEY)] * 3
+
+
+async def test_a_request_that_breaks_the_scheduler_harms_only_its_job(bench: Bench) -> None:
+    poison = replace(REQUEST, key=Key("default", "poison"), uid="job-2")
+    bench.store.memory.ask("job-2", poison)
+    bench.store.memory.ask("job-1", REQUEST)
+    round_ = Round(bench, Decision((GRANT,)))
+
+    def breaks() -> None:
+        if any(request.uid == "job-2" for request in round_.asked[-1]):
+            raise ZeroDivisionError
+
+    round_.before = breaks
+    await round_.run()
+    assert bench.begin().snapshot.grant == GRANT
+    assert round_.asked == [(REQUEST, poison), (REQUEST,), (poison,), (REQUEST,)]
+    assert round_.loop._round_at is not None, "it is tried again, though nothing changes"
+    round_.asked.clear()
+    bench.store.memory.ask("job-2", replace(poison, attempt=1))
+    round_.before = lambda: None
+    await round_.run()
+    assert round_.asked == [(replace(poison, attempt=1),)], "a changed request is judged at once"

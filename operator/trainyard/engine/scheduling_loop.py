@@ -23,6 +23,8 @@ LARGE = 20_000
 """Nodes times jobs from which a round is worked out beside the event loop."""
 LONGEST_DEBOUNCE = 2.0
 AFTER_ERROR = 5.0
+LEFT_OUT_SECONDS = 60.0
+"""For which a request that breaks the scheduler is not judged again, unless it changes."""
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +40,8 @@ class SchedulingLoop:
         self._took = 0.0
         self._round_at: float | None = None
         """When a refused job is to be judged again though nothing changes (steady clock)."""
+        self._left_out: dict[str, tuple[GangRequest, float]] = {}
+        """By job UID: a request that breaks the scheduler, and until when it is left out (steady clock)."""
 
     def wake(self) -> None:
         """Something changed that a round may answer."""
@@ -82,14 +86,40 @@ class SchedulingLoop:
             return
         now, started = self._hands.client.clock.now(), steady()
         cluster = cluster_snapshot(store)
-        policy = self._hands.settings.scheduling
-        if len(requests) * len(cluster.nodes) >= LARGE:
-            decision = await asyncio.to_thread(self._scheduler, cluster, requests, policy, now)
-        else:
-            decision = self._scheduler(cluster, requests, policy, now)
+        decision = await self._decide(cluster, requests, now)
         self._took = steady() - started
         self._keep(decision, {request.uid: request for request in requests}, now)
+        if self._left_out:
+            again = min(until for _, until in self._left_out.values())
+            self._round_at = again if self._round_at is None else min(self._round_at, again)
         self._hands.telemetry.scheduled(self._took, len(requests), len(decision.grants), len(lapsed))
+
+    async def _decide(self, cluster: ClusterSnapshot, requests: Sequence[GangRequest], now: Instant) -> Decision:
+        """I21: a request that breaks the scheduler must not keep all others from their places."""
+        self._left_out = {uid: (r, until) for uid, (r, until) in self._left_out.items() if until > steady()}
+        try:
+            return await self._judge(cluster, self._sound(requests), now)
+        except Exception:
+            log.exception("a round of the scheduler failed, looking for the job that breaks it")
+        for request in self._sound(requests):
+            try:
+                await self._judge(cluster, (request,), now)
+            except Exception as error:
+                self._left_out[request.uid] = (request, steady() + LEFT_OUT_SECONDS)
+                words = f"{type(error).__name__}: {error}"
+                log.error("this job cannot be placed", job=str(request.key), uid=request.uid, error=words)
+            await asyncio.sleep(0)
+        return await self._judge(cluster, self._sound(requests), now)
+
+    def _sound(self, requests: Sequence[GangRequest]) -> tuple[GangRequest, ...]:
+        return tuple(r for r in requests if self._left_out.get(r.uid, (None, 0.0))[0] != r)
+
+    async def _judge(self, cluster: ClusterSnapshot, requests: Sequence[GangRequest], now: Instant) -> Decision:
+        """Beside the event loop where it takes long."""
+        policy = self._hands.settings.scheduling
+        if len(requests) * len(cluster.nodes) >= LARGE:
+            return await asyncio.to_thread(self._scheduler, cluster, requests, policy, now)
+        return self._scheduler(cluster, requests, policy, now)
 
     def _requests(self) -> tuple[GangRequest, ...]:
         """A request whose record is written has been served, though its job has not said so yet."""
