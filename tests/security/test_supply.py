@@ -91,6 +91,18 @@ def test_the_operators_layer_is_the_same_wherever_and_whenever_it_is_built(
     assert built_elsewhere(tmp_path / "somewhere" / "else", monkeypatch, 0o077) == first
 
 
+@pytest.mark.slow  # fetches packages, twice
+@pytest.mark.skipif(os.geteuid() != 0, reason="Debian's packages are unpacked as root")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", [0, 1], ids=["system", "locked packages"])
+def test_what_is_fetched_gives_the_same_layer_twice(tmp_path: Path, number: int) -> None:
+    made = [tmp_path / "a.tar", tmp_path / "elsewhere" / "b.tar"]
+    for out in made:
+        out.parent.mkdir(exist_ok=True)
+        images.OPERATOR.layers[number].write(out)
+    assert len({archive.digest(out) for out in made}) == 1
+
+
 def test_installed_packages_do_not_tell_where_they_were_installed(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "kopf").write_text("#!/home/someone/python\n")
