@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 
 from yardlib.pki import Identity
@@ -33,6 +34,9 @@ def write(path: Path, *, cluster: str, server: str, authority: Path, identity: I
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600, exist_ok=True)
-    path.write_text(json.dumps(document, indent=1) + "\n")
+    # In one step: an `up` of a cluster that is there already writes beside readers of the file.
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps(document, indent=1) + "\n")
+    fresh.replace(path)
     return path
