@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class World:
         return freeze(self.store, NOW, ()) if self.leads else None
 
     def endpoint(self, fresh_seconds: float = 0.0) -> Endpoint:
-        return Endpoint(self.metrics, FleetText(Limits()), self.subject, fresh_seconds=fresh_seconds, sent_within=1.0)
+        return Endpoint(self.metrics, FleetText(Limits()), self.subject, fresh_seconds=fresh_seconds)
 
 
 @pytest.fixture
@@ -153,28 +154,63 @@ async def test_the_event_loop_goes_on_while_a_large_answer_is_put_together() -> 
     assert turns >= took / 0.02, f"{turns} turns in {took:.3f} s"
 
 
-async def test_readers_that_do_not_read_are_few_and_are_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+WHOLE = Answer(0.0, b"#" * (16 << 20), "text/plain")
+"""More than the kernel keeps for a reader that does not read."""
+
+
+@pytest.fixture
+def large(world: World, monkeypatch: pytest.MonkeyPatch) -> Endpoint:
     endpoint = world.endpoint()
-    whole = Answer(0.0, b"#" * (16 << 20), "text/plain")
 
     async def answer(_accept: str, *, compress: bool) -> Answer:
-        return whole
+        return WHOLE
 
     monkeypatch.setattr(endpoint, "answer", answer)
-    async with serve_metrics("127.0.0.1", 0, endpoint) as port, asyncio.timeout(30):
+    return endpoint
+
+
+def lazy_reader(port: int) -> socket.socket:
+    """It asks and does not read. Of the kernel's own: asyncio's streams read ahead."""
+    reader = socket.create_connection(("127.0.0.1", port))
+    reader.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    return reader
+
+
+async def until_served(endpoint: Endpoint, readers: int) -> None:
+    while endpoint._readers != readers:  # noqa: ASYNC110 (the server is in this loop)
+        await asyncio.sleep(0.01)
+
+
+async def test_few_readers_are_served_at_once(large: Endpoint) -> None:
+    async with serve_metrics("127.0.0.1", 0, large) as port, asyncio.timeout(30):
+        url = f"http://127.0.0.1:{port}/metrics"
         with contextlib.ExitStack() as lazy:
             for _ in range(READERS):
-                # Of the kernel's own: asyncio's streams read ahead.
-                reader = lazy.enter_context(socket.create_connection(("127.0.0.1", port)))
-                reader.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-            while endpoint._readers < READERS:  # noqa: ASYNC110 (the server is in this loop)
-                await asyncio.sleep(0.01)
-            url = f"http://127.0.0.1:{port}/metrics"
+                lazy.enter_context(lazy_reader(port))
+            await until_served(large, READERS)
             assert (await fetch(url))[0] == 503
-            while endpoint._readers:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-            status, _, body = await fetch(url)
-            assert (status, len(body)) == (200, len(whole.body))
+        await until_served(large, 0)
+        status, _, body = await fetch(url)
+        assert (status, len(body)) == (200, len(WHOLE.body))
+
+
+async def test_a_reader_that_does_not_read_is_cut_off(large: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large, "_sent_within", 0.1)
+    async with serve_metrics("127.0.0.1", 0, large) as port, asyncio.timeout(30):
+        with lazy_reader(port):
+            await until_served(large, 1)
+            await until_served(large, 0)
+
+
+async def test_a_reader_that_goes_away_is_no_error(large: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
+    async with serve_metrics("127.0.0.1", 0, large) as port, asyncio.timeout(30):
+        reader = lazy_reader(port)
+        await until_served(large, 1)
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # as a reader that was killed
+        reader.close()
+        await until_served(large, 0)
+        assert (await fetch(f"http://127.0.0.1:{port}/metrics"))[0] == 200
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_a_taken_port_is_an_error(world: World, address: str) -> None:

@@ -97,6 +97,8 @@ class Endpoint:
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
+        except ConnectionError:
+            return  # the reader is gone, which is no fault of anybody's here
 
     async def _respond(self, request: web.Request) -> web.Response:
         """Judge the reader, then answer."""
