@@ -22,7 +22,7 @@ def board() -> Board:
         markers=(
             Marker(
                 "Attempts",
-                f"changes(max(trainyard_job_attempt{{{JOB}}})[$__interval:]) > 0",
+                f"max(trainyard_job_attempt{{{JOB}}}) > max(trainyard_job_attempt{{{JOB}}} offset $__interval)",
                 "blue",
             ),
         ),
