@@ -15,7 +15,7 @@ from chartlib import chart
 from trainyard.api.constants import GROUP
 from verifylib.tree import Tree
 
-KUBERNETES = ("1.37",)
+KUBERNETES = ("1.34", "1.37")
 """The versions that the chart says it is for."""
 FOREIGN = ("monitoring.coreos.com", GROUP)
 """Groups whose kinds are no part of Kubernetes."""

@@ -15,6 +15,9 @@ from docs.documents import Document
 from trainyard.api.validation import read_job
 from trainyard.settings import Settings, read_settings
 from trainyard.settings.explain import file_name
+from trainyard.version import VERSION
+from verifylib.chart import KUBERNETES
+from yardlib import build
 
 Object = dict[str, Any]
 SELECTOR = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
@@ -429,3 +432,10 @@ def test_values_that_the_documents_show_are_taken() -> None:
     assert len(shown) >= 4
     for place, values in shown:
         assert chart.objects(values), place
+
+
+def test_versions_are_claimed_that_can_be_tried() -> None:
+    facts = yaml.safe_load((chart.CHART / "Chart.yaml").read_text())
+    assert facts["kubeVersion"] == f">={KUBERNETES[0]}.0-0"
+    assert set(KUBERNETES) == set(build.KUBERNETES)
+    assert facts["appVersion"] == VERSION
