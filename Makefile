@@ -12,7 +12,7 @@ DECIDING := operator/trainyard/model/*,operator/trainyard/planning/*,operator/tr
 export TRAINYARD_TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv programs images helm lock generate verify test test-unit test-apiserver test-nodes test-long test-down \
+.PHONY: help venv programs images helm lock generate verify test test-unit test-apiserver test-nodes test-long test-oldest test-down \
 	demo demo-down bench image clean
 
 help: ## list the targets
@@ -49,6 +49,11 @@ test-nodes: venv images helm ## do pods, signals, names, volumes and the chart w
 test-long: venv images helm ## what takes too long for every change: each upgrade of the chart, Helm 3, each alert
 	hack/yard build --only helm3
 	status=0; $(BIN)/python -m pytest -q -m slow || status=$$?; $(MAKE) test-down; exit $$status
+
+test-oldest: venv images helm ## the schema, its rules and the chart on the oldest Kubernetes that is supported
+	hack/yard build --kubernetes 1.34 --no-images
+	status=0; TRAINYARD_TESTS=oldest TRAINYARD_KUBERNETES=1.34 $(BIN)/python -m pytest -q tests/apiserver/crd tests/chart \
+		-m "apiserver or nodes" || status=$$?; hack/yard down --name 'oldest-*'; exit $$status
 
 test-down: venv ## take down the clusters that tests leave for the next run
 	hack/yard down --name '$(TRAINYARD_TESTS)-*'
