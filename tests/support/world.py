@@ -25,7 +25,7 @@ from support.shipped import (
 )
 from support.yard import Cluster
 from trainyard.kube.client import Client
-from trainyard.kube.errors import ApiError, Gone, KubeError, NotFound
+from trainyard.kube.errors import ApiError, Gone, KubeError, NotFound, ServerError, Unreachable
 from trainyard.kube.resources import (
     CONFIG_MAPS,
     NAMESPACES,
@@ -61,6 +61,8 @@ class World:
         self.volumes: list[str] = []
         self._account = ""
         self._mirror: dict[tuple[str, str], Object] = {}
+        self._heard: dict[str, int] = {}
+        """By kind: the newest version that a watch has told of."""
         self._changed = asyncio.Condition()
         self._watches: list[asyncio.Task[None]] = []
 
@@ -129,6 +131,8 @@ class World:
         key = (resource.kind, obj["metadata"]["name"])
         async with self._changed:
             self.history.add(type_, resource.kind, obj)
+            version = int(obj["metadata"]["resourceVersion"])
+            self._heard[resource.kind] = max(version, self._heard.get(resource.kind, 0))
             if type_ == "DELETED":
                 self._mirror.pop(key, None)
             else:
@@ -176,6 +180,21 @@ class World:
 
     async def until_phase(self, job: str, *phases: str, seconds: float = 60.0) -> None:
         await self.until(lambda: self.phase(job) in phases, f"{job} in phase {' or '.join(phases)}", seconds)
+        await self.pods_seen()
+
+    async def pods_seen(self) -> None:
+        """The mirror knows what happened to pods until now: jobs and pods are watched apart, and a status that tells
+        of a pod may be seen before it."""
+        listed = await self._listed_pods()
+        newest = max((int(p["metadata"]["resourceVersion"]) for p in listed), default=0)
+        await self.until(lambda: self._heard.get("Pod", 0) >= newest, f"pods at version {newest}")
+
+    async def _listed_pods(self) -> list[Object]:
+        while True:
+            try:
+                return list((await self.client.list(PODS, self.namespace)).items)
+            except (Unreachable, ServerError):  # some tests kill the API server
+                await asyncio.sleep(RECONNECT_SECONDS)
 
     async def poll(self, probe: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
         """The first true answer of something that no watch tells of, such as a log."""
