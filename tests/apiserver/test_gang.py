@@ -181,7 +181,7 @@ async def test_delegated_pods_wait_for_nodes_that_appear_later(world: World) -> 
     gang = job("cloud", role(replicas=2, gpus=8, pod=selector), scheduling={"placement": "Delegated"})
     await world.apply(gang)
     await world.until(lambda: len(world.pods("cloud")) == 2, "unpinned pods")
-    assert world.condition("cloud", "Placed")["reason"] == "GangDelegated"
+    await world.until(lambda: world.condition("cloud", "Placed").get("reason") == "GangDelegated", "that to be said")
     assert nodes_of(world, "cloud") == ["", ""]
     await world.add_nodes(2, labels={"pool": world.namespace})
     await world.until_phase("cloud", "Running")
