@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dashboardlib import palette
-from dashboardlib.model import Board, Kind, Panel, Query, Row, Unit, Variable
-from dashboardlib.promql import bars, counted, gpu, mean, quantile
+from dashboardlib.model import Board, Kind, Panel, Query, Row, Unit, Variable, stat
+from dashboardlib.promql import bars, counted, gpu, mean, spread
 
 RESOURCE = 'resource=~"$resource"'
 JOB_LINK = "/d/trainyard-job?var-namespace=${__data.fields.namespace}&var-job_name=${__data.fields.job_name}"
@@ -25,9 +25,6 @@ def board() -> Board:
 
 
 def _now() -> Row:
-    def stat(title: str, description: str, expr: str, **more: object) -> Panel:
-        return Panel(Kind.STAT, title, description, (Query(expr),), width=4, height=4, **more)  # type: ignore[arg-type]
-
     return Row(
         "Now",
         (
@@ -142,22 +139,14 @@ def _waiting() -> Row:
                 Kind.SERIES,
                 "Time to a place",
                 "From creation, resume or the close of an attempt until the next is opened; over the last hour.",
-                (
-                    Query(
-                        quantile(0.5, "trainyard_job_queue_wait_seconds", "start", opened, HOUR), "{{start}}, median"
-                    ),
-                    Query(quantile(0.95, "trainyard_job_queue_wait_seconds", "start", opened, HOUR), "{{start}}, p95"),
-                ),
+                spread("trainyard_job_queue_wait_seconds", 0.95, "start", opened, HOUR, "{{start}}, "),
                 unit=Unit.SECONDS,
             ),
             Panel(
                 Kind.SERIES,
                 "Time to start",
                 "From the place found until every trainer of the gang has started; over the last hour.",
-                (
-                    Query(quantile(0.5, "trainyard_job_start_seconds", "start", window=HOUR), "{{start}}, median"),
-                    Query(quantile(0.95, "trainyard_job_start_seconds", "start", window=HOUR), "{{start}}, p95"),
-                ),
+                spread("trainyard_job_start_seconds", 0.95, "start", window=HOUR, said="{{start}}, "),
                 unit=Unit.SECONDS,
             ),
             Panel(
@@ -203,10 +192,7 @@ def _recovery() -> tuple[Panel, ...]:
             Kind.SERIES,
             "Recovery, whole",
             "From the close of an attempt until every trainer of the next has started; over the last hour.",
-            (
-                Query(quantile(0.5, "trainyard_job_recovery_seconds", "cause", window=HOUR), "{{cause}}, median"),
-                Query(quantile(0.95, "trainyard_job_recovery_seconds", "cause", window=HOUR), "{{cause}}, p95"),
-            ),
+            spread("trainyard_job_recovery_seconds", 0.95, "cause", window=HOUR, said="{{cause}}, "),
             unit=Unit.SECONDS,
         ),
     )
@@ -269,10 +255,7 @@ def _ends() -> tuple[Panel, ...]:
             Kind.SERIES,
             "Run time of finished jobs",
             "From the first attempt to the end; over the last hour.",
-            (
-                Query(quantile(0.5, "trainyard_job_run_seconds", "phase", window=HOUR), "{{phase}}, median"),
-                Query(quantile(0.95, "trainyard_job_run_seconds", "phase", window=HOUR), "{{phase}}, p95"),
-            ),
+            spread("trainyard_job_run_seconds", 0.95, "phase", window=HOUR, said="{{phase}}, "),
             unit=Unit.SECONDS,
         ),
         Panel(

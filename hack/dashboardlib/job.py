@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboardlib import palette
-from dashboardlib.model import Board, Kind, Marker, Panel, Query, Row, Text, Unit, Variable
+from dashboardlib.model import Board, Kind, Marker, Panel, Query, Row, Text, Unit, Variable, stat
 from dashboardlib.promql import gpu, mean
 
 JOB = 'namespace="$namespace", job_name="$job_name"'
@@ -32,9 +32,6 @@ def board() -> Board:
 
 
 def _now() -> Row:
-    def stat(title: str, description: str, query: Query, width: int = 4, **more: object) -> Panel:
-        return Panel(Kind.STAT, title, description, (query,), width=width, height=4, **more)  # type: ignore[arg-type]
-
     return Row(
         "Now",
         (

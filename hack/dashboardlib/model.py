@@ -77,6 +77,12 @@ class Panel:
     decimals: int | None = None
 
 
+def stat(title: str, description: str, query: Query | str, width: int = 4, **more: object) -> Panel:
+    """One number in a row of such; an expression stands for the query that has no name."""
+    asked = Query(query) if isinstance(query, str) else query
+    return Panel(Kind.STAT, title, description, (asked,), width=width, height=4, **more)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """Panels under one headline, placed from left to right."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dashboardlib import palette
-from dashboardlib.model import Board, Kind, Panel, Query, Row, Unit, Variable
-from dashboardlib.promql import quantile, rate
+from dashboardlib.model import Board, Kind, Panel, Query, Row, Unit, Variable, stat
+from dashboardlib.promql import quantile, rate, spread
 
 OP = 'job=~"$operator"'
 REPLICA = "{{pod}} {{instance}}"
@@ -30,9 +30,6 @@ def _series(title: str, description: str, *queries: Query, **more: object) -> Pa
 
 
 def _now() -> Row:
-    def stat(title: str, description: str, expr: str, **more: object) -> Panel:
-        return Panel(Kind.STAT, title, description, (Query(expr),), width=4, height=4, **more)  # type: ignore[arg-type]
-
     return Row(
         "Now",
         (
@@ -104,8 +101,7 @@ def _work() -> Row:
             _series(
                 "Duration of a visit",
                 "One visit to a job with the requests that it made; and the decision alone.",
-                Query(quantile(0.5, "trainyard_reconcile_duration_seconds", where=OP), "visit, median"),
-                Query(quantile(0.99, "trainyard_reconcile_duration_seconds", where=OP), "visit, p99"),
+                *spread("trainyard_reconcile_duration_seconds", 0.99, where=OP, said="visit, "),
                 Query(quantile(0.99, "trainyard_plan_duration_seconds", where=OP), "decision, p99"),
                 unit=Unit.SECONDS,
             ),
@@ -152,8 +148,7 @@ def _work() -> Row:
             _series(
                 "Scheduling",
                 "Duration of a scheduling round.",
-                Query(quantile(0.5, "trainyard_scheduling_round_duration_seconds", where=OP), "round, median"),
-                Query(quantile(0.99, "trainyard_scheduling_round_duration_seconds", where=OP), "round, p99"),
+                *spread("trainyard_scheduling_round_duration_seconds", 0.99, where=OP, said="round, "),
                 unit=Unit.SECONDS,
             ),
         ),
@@ -279,8 +274,7 @@ def _process() -> Row:
             _series(
                 "Scrapes",
                 "How long putting the metrics together took.",
-                Query(quantile(0.5, "trainyard_scrape_duration_seconds", where=OP), "median"),
-                Query(quantile(0.99, "trainyard_scrape_duration_seconds", where=OP), "p99"),
+                *spread("trainyard_scrape_duration_seconds", 0.99, where=OP),
                 unit=Unit.SECONDS,
             ),
             Panel(

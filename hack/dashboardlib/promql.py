@@ -1,6 +1,8 @@
-"""Shapes of expressions that occur again and again. All give PromQL text; none looks at data."""
+"""Shapes of expressions that occur again and again. All give PromQL text, or queries of it; none looks at data."""
 
 from __future__ import annotations
+
+from dashboardlib.model import Query
 
 WINDOW = "$__rate_interval"
 
@@ -24,6 +26,16 @@ def quantile(q: float, metric: str, by: str = "", where: str = "", window: str =
     """A quantile of a histogram."""
     labels = f"{by}, le" if by else "le"
     return f"histogram_quantile({q}, sum by ({labels}) (rate({metric}_bucket{_braces(where)}[{window}])))"
+
+
+def spread(
+    metric: str, high: float, by: str = "", where: str = "", window: str = WINDOW, said: str = ""
+) -> tuple[Query, Query]:
+    """The median of a histogram and a high quantile, as two lines; `said` stands before what each is called."""
+    return (
+        Query(quantile(0.5, metric, by, where, window), f"{said}median"),
+        Query(quantile(high, metric, by, where, window), f"{said}p{high * 100:.0f}"),
+    )
 
 
 def mean(metric: str, by: str, where: str = "", window: str = WINDOW) -> str:
