@@ -56,6 +56,24 @@ def phase(got: Scrape, name: str) -> str:
     return next((p for p, on in got.by("phase", "job_phase", job_name=name).items() if on), "")
 
 
+async def end_is_told(world: World, operator: OperatorProcess, me: dict[str, str], node: str) -> None:
+    """How the job ended, what its end settles; and then, once it is deleted, nothing of it."""
+    await world.finish_all("gpt")
+    await world.until_phase("gpt", "Succeeded")
+    got = await until(operator, lambda got: phase(got, "gpt") == "Succeeded", "to tell of the end")
+    assert got.total("jobs_finished_total", phase="Succeeded", reason="AllCompleted") == 1
+    assert got.value("job_run_seconds_count", phase="Succeeded") == 1
+    assert got.value("job_finished_timestamp_seconds", **me) is not None
+    closed = {"cause": "ApplicationFailure", "reason": "ApplicationFailure", "namespace": world.namespace}
+    assert got.value("attempts_closed_total", **closed) == 1, "an end settles what is open"
+    assert got.value("node_failures_total", node=node, cause="ApplicationFailure") == 1
+    assert got.total("accelerators_held") == 0
+    assert got.all("job_ranks", **me) == []
+
+    await world.delete_job("gpt")
+    await until(operator, lambda got: got.names(["gpt"]) == set(), "its series to vanish")
+
+
 async def test_a_whole_life_is_told_as_it_happens(world: World) -> None:
     await world.add_nodes(3)
     operator = await world.operator()
@@ -120,22 +138,7 @@ async def test_a_whole_life_is_told_as_it_happens(world: World) -> None:
     assert got.value("job_restarts_unsettled", **me) == 1, "blamed later"
     assert got.by("start", "attempts_opened_total", namespace=world.namespace) == {"first": 2, "restart": 1}
     assert {labels["attempt"] for labels, _ in got.all("job_pod_info", **me)} == {"1"}
-
-    # The end.
-    await world.finish_all("gpt")
-    await world.until_phase("gpt", "Succeeded")
-    got = await until(operator, lambda got: phase(got, "gpt") == "Succeeded", "to tell of the end")
-    assert got.total("jobs_finished_total", phase="Succeeded", reason="AllCompleted") == 1
-    assert got.value("job_run_seconds_count", phase="Succeeded") == 1
-    assert got.value("job_finished_timestamp_seconds", **me) is not None
-    closed = {"cause": "ApplicationFailure", "reason": "ApplicationFailure", "namespace": world.namespace}
-    assert got.value("attempts_closed_total", **closed) == 1, "an end settles what is open"
-    assert got.value("node_failures_total", node=failed["spec"]["nodeName"], cause="ApplicationFailure") == 1
-    assert got.total("accelerators_held") == 0
-    assert got.all("job_ranks", **me) == []
-
-    await world.delete_job("gpt")
-    await until(operator, lambda got: got.names(["gpt"]) == set(), "its series to vanish")
+    await end_is_told(world, operator, me, failed["spec"]["nodeName"])
 
 
 async def test_only_the_leader_tells_of_jobs_and_a_fail_over_loses_none(world: World) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -15,10 +14,9 @@ from support.manifests import job, role
 from support.operator import OperatorProcess
 from support.proxy import Wire
 from support.world import World
-from support.yard import Cluster, apply_crds, ensure_cluster, own, run_yard
+from support.worlds import judged_world
+from support.yard import Cluster, own, run_yard, simulated_cluster
 from trainyard.handlers.process import Exit
-from trainyard.kube.client import Client
-from trainyard.kube.credentials import from_kubeconfig
 from trainyard.kube.informer import GRACE
 
 GANG = 6
@@ -28,24 +26,16 @@ GANG = 6
 def mortal() -> Iterator[Cluster]:
     """A control plane of this process alone, whose API server may die."""
     name = own("mortal")
-    cluster = ensure_cluster(name, "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers")
     try:
-        apply_crds(cluster)
-        yield cluster
+        yield simulated_cluster(name)
     finally:
         run_yard("down", "--name", name)
 
 
 @pytest.fixture
 async def mortal_world(mortal: Cluster, tmp_path: Path) -> AsyncIterator[World]:
-    async with Client(from_kubeconfig(mortal.kubeconfig, None)) as client:
-        made = World(mortal, client, f"t-{uuid4().hex[:8]}", tmp_path)
-        await made.open()
-        try:
-            yield made
-            assert made.history.violations() == [], made.describe()
-        finally:
-            await made.close()
+    async with judged_world(mortal, tmp_path) as made:
+        yield made
 
 
 async def restart_api_server(world: World) -> None:

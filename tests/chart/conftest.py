@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from chart.release import HOME, Release
 from support.world import World
+from support.worlds import judged_world
 from support.yard import Cluster, ensure_cluster, shared
-from trainyard.kube.client import Client
-from trainyard.kube.credentials import from_kubeconfig
 from yardlib import build
 
 CRD = "trainingjobs.trainyard.dev"
@@ -37,13 +35,8 @@ def swept(cluster: Cluster) -> None:
 @pytest.fixture
 async def world(cluster: Cluster, tmp_path: Path) -> AsyncIterator[World]:
     """A namespace, opened by `opened` once the kind is there; its whole history must keep the invariants."""
-    async with Client(from_kubeconfig(cluster.kubeconfig, None)) as client:
-        made = World(cluster, client, f"t-{uuid4().hex[:8]}", tmp_path)
-        try:
-            yield made
-            assert made.history.violations() == [], made.describe()
-        finally:
-            await made.close()
+    async with judged_world(cluster, tmp_path, opened=False) as made:
+        yield made
 
 
 @pytest.fixture

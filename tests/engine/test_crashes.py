@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from support.manifests import job, role
 from support.world import TEST_LABEL, World
-from support.yard import ROOT, Cluster, ensure_cluster, shared
+from support.worlds import judged_world
+from support.yard import Cluster, shared_api
 from trainyard.engine.engine_settings import EngineSettings
 from trainyard.engine.operator import Engine
 from trainyard.kube.client import Client
@@ -58,22 +58,13 @@ def cluster() -> Cluster:
     given = os.environ.get("TRAINYARD_TEST_KUBECONFIG")
     if given:
         return Cluster("given", given)
-    found = ensure_cluster(shared("api"), "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers", "--audit")
-    found.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    found.kubectl("wait", "--for=condition=Established", "crd/trainingjobs.trainyard.dev", "--timeout=30s")
-    return found
+    return shared_api()
 
 
 @pytest.fixture
 async def world(cluster: Cluster, tmp_path: Path) -> AsyncIterator[World]:
-    async with Client(from_kubeconfig(cluster.kubeconfig, None)) as client:
-        made = World(cluster, client, f"t-{uuid4().hex[:8]}", tmp_path)
-        await made.open()
-        try:
-            yield made
-            assert made.history.violations() == [], made.describe()
-        finally:
-            await made.close()
+    async with judged_world(cluster, tmp_path) as made:
+        yield made
 
 
 async def live_once(world: World) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from support.world import World
+from support.worlds import judged_world
 from support.yard import ROOT, Cluster, ensure_cluster, shared
-from trainyard.kube.client import Client
-from trainyard.kube.credentials import from_kubeconfig
 
 HOME = "trainyard-system"
 
@@ -31,11 +29,5 @@ def cluster() -> Cluster:
 @pytest.fixture
 async def world(cluster: Cluster, tmp_path: Path) -> AsyncIterator[World]:
     """A namespace of the shared cluster; its whole history must keep the invariants."""
-    async with Client(from_kubeconfig(cluster.kubeconfig, None)) as client:
-        made = World(cluster, client, f"t-{uuid4().hex[:8]}", tmp_path)
-        await made.open()
-        try:
-            yield made
-            assert made.history.violations() == [], made.describe()
-        finally:
-            await made.close()
+    async with judged_world(cluster, tmp_path) as made:
+        yield made

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from apiserver.conftest import cluster, world
-from support.yard import Cluster, apply_crds, ensure_cluster, own, run_yard
+from support.yard import Cluster, own, run_yard, simulated_cluster
 
 __all__ = ["cluster", "world"]
 
@@ -16,7 +16,5 @@ __all__ = ["cluster", "world"]
 def private() -> Iterator[Cluster]:
     """With an audit log. One operator may serve all namespaces; no policy or role of others stands beside ours."""
     name = own("security")
-    found = ensure_cluster(name, "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers", "--audit")
-    apply_crds(found)
-    yield found
+    yield simulated_cluster(name, "--audit")
     run_yard("down", "--name", name)

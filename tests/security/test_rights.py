@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -18,9 +17,8 @@ from security.chart import of_kind, render
 from support.manifests import job, role
 from support.operator import OperatorProcess
 from support.world import TEST_LABEL, World
+from support.worlds import judged_world
 from support.yard import Cluster
-from trainyard.kube.client import Client
-from trainyard.kube.credentials import from_kubeconfig
 from yardlib.paths import cluster_dir
 from yardlib.pki import Authority
 
@@ -119,16 +117,10 @@ class Release:
 
 @pytest.fixture
 async def release(request: pytest.FixtureRequest, private: Cluster, tmp_path: Path) -> AsyncIterator[Release]:
-    async with Client(from_kubeconfig(private.kubeconfig, None)) as client:
-        world = World(private, client, f"t-{uuid4().hex[:8]}", tmp_path)
-        await world.open()
-        try:
-            made = Release(world, FORMS[request.param])
-            yield made
-            made.stop()
-            assert world.history.violations() == [], world.describe()
-        finally:
-            await world.close()
+    async with judged_world(private, tmp_path) as world:
+        made = Release(world, FORMS[request.param])
+        yield made
+        made.stop()
 
 
 async def fail_once(world: World, name: str, attempt: int) -> None:

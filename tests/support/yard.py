@@ -74,6 +74,18 @@ def ensure_cluster(name: str, *flags: str) -> Cluster:
     return Cluster(name, run_yard("kubeconfig", "--name", name).strip())
 
 
+def simulated_cluster(name: str, *flags: str) -> Cluster:
+    """A control plane with simulated kubelets, quick to see a node die, that serves our kinds."""
+    found = ensure_cluster(name, "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers", *flags)
+    apply_crds(found)
+    return found
+
+
+def shared_api() -> Cluster:
+    """The one that all suites share; its audit log tells which rights were used."""
+    return simulated_cluster(shared("api"), "--audit")
+
+
 def apply_crds(cluster: Cluster) -> None:
     """Install our kinds, and wait until the API server serves them."""
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))

@@ -1,0 +1,29 @@
+"""Where the worlds of tests come from: one for a test, and at its end its whole history is judged."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from support.world import World
+from support.yard import Cluster
+from trainyard.kube.client import Client
+from trainyard.kube.credentials import from_kubeconfig
+
+
+@asynccontextmanager
+async def judged_world(
+    cluster: Cluster, folder: Path, namespace: str | None = None, *, opened: bool = True
+) -> AsyncIterator[World]:
+    """A world in a namespace of its own. A test that passed must have kept the invariants all along."""
+    async with Client(from_kubeconfig(cluster.kubeconfig, None)) as client:
+        made = World(cluster, client, namespace or f"t-{uuid4().hex[:8]}", folder)
+        if opened:
+            await made.open()
+        try:
+            yield made
+            assert made.history.violations() == [], made.describe()
+        finally:
+            await made.close()
