@@ -215,6 +215,14 @@ def test_counts_are_written_at_most_once_a_second_and_completions_at_once() -> N
     assert status_of(planned(at_rest(job).succeeded(0))).completed("worker") == {0}
 
 
+def test_a_count_that_moves_after_a_rest_is_written_at_once() -> None:
+    job = running_job()
+    assert planned(job.passed(0.9)).requeue_at is None
+    job.change(0, lambda p: replace(p, ready=False))
+    assert planned(job).steps == ()
+    assert status_of(planned(job.passed(0.1))).roles[0].ready == 3
+
+
 def test_shared_nodes_are_told() -> None:
     job = running_job()
     job.shared_nodes = ("n1",)

@@ -49,6 +49,9 @@ class NodeReady(StrEnum):
     UNKNOWN = "Unknown"
 
 
+_ENDED = (PodPhase.SUCCEEDED, PodPhase.FAILED)
+
+
 @dataclass(frozen=True, slots=True)
 class TrainerState:
     """What the kubelet says of the trainer container, the one whose exit decides a replica's fate."""
@@ -129,7 +132,7 @@ class PodView:
 
     @property
     def terminal(self) -> bool:
-        return self.phase in (PodPhase.SUCCEEDED, PodPhase.FAILED)
+        return self.phase in _ENDED
 
     @property
     def exited(self) -> bool:

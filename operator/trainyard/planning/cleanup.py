@@ -37,7 +37,7 @@ def _hosts(now: Situation) -> Iterable[Step]:
 
 
 def _pods(now: Situation) -> Iterable[Step]:
-    closed = [p for p in now.snapshot.pods if _closed(now, p)]
+    closed = _of_closed_attempts(now)
     for grace, pods in _by_grace(now, [p for p in closed if not p.terminal and not _about_to_be_read(now, p)]):
         yield DeletePods(pods, grace, "their attempt is closed")
     ended = [p for p in closed if p.terminal and p.deletion is None]
@@ -47,11 +47,15 @@ def _pods(now: Situation) -> Iterable[Step]:
         yield DeletePods(stale, None, "ended pods of closed attempts")
 
 
-def _closed(now: Situation, pod: PodView) -> bool:
+def _of_closed_attempts(now: Situation) -> list[PodView]:
     """Membership is read from the record; a label decides only where the record cannot be had."""
+    pods = now.snapshot.pods
     if _over(now) or not now.status.open:
-        return True
-    return pod.name not in now.member_names if now.members else pod.incarnation != now.status.attempt
+        return list(pods)
+    if now.members:
+        names = now.member_names
+        return [p for p in pods if p.name not in names]
+    return [p for p in pods if p.incarnation != now.status.attempt]
 
 
 def _about_to_be_read(now: Situation, pod: PodView) -> bool:

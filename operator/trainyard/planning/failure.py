@@ -71,10 +71,11 @@ def _judge(now: Situation, member: Member) -> Verdict | None:
     pod = member.last
     if pod is None:
         return _lost(now, member) if now.status.gang_created else None
-    if pod.exited and not member.role.completes and now.any_done:
+    exited = pod.exited
+    if exited and not member.role.completes and now.any_done:
         return None  # it has served its time
-    verdict = _disrupted(now, member, pod)
-    if verdict is None and pod.exited:
+    verdict = _disrupted(now, member, pod, exited)
+    if verdict is None and exited:
         verdict = _ended(now, member, pod)
     if verdict is None and member.pod is None:
         return _verdict(member, Cause.DISRUPTION, Reason.POD_DELETED, f"pod {member.name} was deleted")
@@ -87,13 +88,12 @@ def _lost(now: Situation, member: Member) -> Verdict:
     return _verdict(member, Cause.DISRUPTION, Reason.POD_LOST, f"pod {member.name} is gone and nobody saw it end")
 
 
-def _disrupted(now: Situation, member: Member, pod: PodView) -> Verdict | None:
+def _disrupted(now: Situation, member: Member, pod: PodView, exited: bool) -> Verdict | None:
     """Evidence that the infrastructure, or a person, took the pod."""
     if pod.reason in _BY_KUBELET and pod.phase is PodPhase.FAILED:
         text = f"pod {pod.name} was ended by the kubelet of {pod.node}: {pod.reason}"
         return _verdict(member, Cause.DISRUPTION, Reason.EVICTED, text)
-    ending = pod.deletion is not None or pod.exited
-    if pod.disruption and ending:
+    if pod.disruption and (exited or pod.deletion is not None):
         preempted = pod.disruption == "PreemptionByScheduler"
         text = f"pod {pod.name} on {pod.node or 'no node'} was disrupted: {pod.disruption}"
         return _verdict(member, Cause.DISRUPTION, Reason.PREEMPTED if preempted else Reason.EVICTED, text)
@@ -102,7 +102,7 @@ def _disrupted(now: Situation, member: Member, pod: PodView) -> Verdict | None:
     if now.node_unreachable(pod.node):
         text = f"node {pod.node} of rank {member.rank} stopped answering"
         return _verdict(member, Cause.DISRUPTION, Reason.NODE_UNREACHABLE, text)
-    if pod.deletion is not None and not (pod.exited and pod.undisturbed):
+    if pod.deletion is not None and not (exited and pod.undisturbed):
         return _verdict(member, Cause.DISRUPTION, Reason.POD_DELETED, f"pod {pod.name} was deleted")
     return None
 

@@ -28,6 +28,7 @@ def report(
     """The effects, and the summary where it is no longer true."""
     status = summarize(now, now.status, waiting)
     if status == now.status:
+        now.note.facts.add(_since_last_write(now))
         return Plan(steps, request)
     if _only_counts(now.status, status) and not _counts_settled(now):
         return Plan(steps, request)
@@ -36,10 +37,15 @@ def report(
 
 
 def _counts_settled(now: Situation) -> bool:
-    """Counted from the last write: numbers that never rest are still written at a steady pace."""
+    """Counted from the last write: numbers that never rest are still written at a steady pace, and the first that moves
+    after a rest at once."""
     refused = not now.status.open and now.snapshot.refusal is not None
     seconds = WAITING_SETTLE_SECONDS if refused else COUNTS_SETTLE_SECONDS
-    return now.note.lasted(f"counts:{now.job.resource_version}", seconds)
+    return now.note.lasted(_since_last_write(now), seconds)
+
+
+def _since_last_write(now: Situation) -> str:
+    return f"counts:{now.job.resource_version}"
 
 
 def _only_counts(old: JobStatus, new: JobStatus) -> bool:

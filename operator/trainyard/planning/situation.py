@@ -52,9 +52,10 @@ class Notebook:
         return self.lasted(fact, min(seconds, LASTING)) and over
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Member:
-    """One rank of the open attempt."""
+    """One rank of the open attempt. Never changed, but not frozen: every pass makes one for each rank, and a frozen one
+    costs three times as much to make."""
 
     rank: int
     role: RecordRole
@@ -64,14 +65,10 @@ class Member:
     name: str
     """Of its pod."""
     pod: PodView | None
-    collected: PodView | None
-    """Last state of its pod, where that is gone."""
+    last: PodView | None
+    """Its pod, or where that is gone, the last state of it."""
     done: bool
     """Its trainer exited 0 while nobody was deleting or evicting it."""
-
-    @property
-    def last(self) -> PodView | None:
-        return self.pod or self.collected
 
     @property
     def place(self) -> str:
@@ -171,12 +168,12 @@ class Situation:
         gone = {p.name: p for p in self.snapshot.collected}
         members: list[Member] = []
         for role in record.roles:
-            remembered = self.status.completed(role.name)
+            remembered, stem = self.status.completed(role.name), f"{self.prefix}-{role.name}-"
             for index in range(role.replicas):
-                rank = len(members)
-                name = f"{self.prefix}-{role.name}-{index}"
-                pod, last = pods.get(name), gone.get(name)
-                done = index in remembered or (role.completes and _succeeded(pod or last))
+                rank, name = len(members), f"{stem}{index}"
+                pod = pods.get(name)
+                last = pod or gone.get(name)
+                done = index in remembered or (role.completes and _succeeded(last))
                 members.append(Member(rank, role, index, record.nodes[rank], name, pod, last, done))
         return tuple(members)
 

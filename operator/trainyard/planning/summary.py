@@ -131,14 +131,16 @@ def _grouped(members: tuple[Member, ...]) -> Mapping[str, list[Member]]:
 
 
 def _role(name: str, members: list[Member]) -> RoleStatus:
+    created = [m for m in members if m.last is not None or m.done]
+    busy = [m.last for m in created if m.last is not None and not m.done]
     return RoleStatus(
         name=name,
         desired=len(members),
-        created=sum(1 for m in members if m.last is not None or m.done),
-        scheduled=sum(1 for m in members if m.bound),
-        ready=sum(1 for m in members if not m.done and m.pod is not None and m.pod.ready),
-        failed=sum(1 for m in members if not m.done and m.last is not None and m.last.exited),
-        completed=frozenset(m.index for m in members if m.done and m.role.completes),
+        created=len(created),
+        scheduled=sum(1 for m in created if m.bound),
+        ready=sum(1 for m in created if not m.done and m.pod is not None and m.pod.ready),
+        failed=sum(1 for pod in busy if pod.exited),
+        completed=frozenset(m.index for m in created if m.done and m.role.completes),
     )
 
 
