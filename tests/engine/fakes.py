@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -112,6 +113,12 @@ class FakeApi:
             and not (fields and obj.get("status", {}).get("phase") in ("Succeeded", "Failed"))
         ]
         return Page(found, "2000")
+
+    async def read_all(
+        self, read: Callable[[Object], Any], resource: Resource, namespace: str | None = None, **selection: Any
+    ) -> tuple[builtins.list[Any], str]:
+        page = await self.list(resource, namespace, **selection)
+        return [read(raw) for raw in page.items], page.resource_version
 
     async def patch_status(
         self, resource: Resource, name: str, status: Object, namespace: str | None = None, *, resource_version: str

@@ -5,17 +5,17 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from engine.fakes import KEY, Bench, Clock, Listener
+from engine.fakes import KEY, Bench, Clock, FakeApi, Listener
 from trainyard.api.reasons import Phase, Reason
 from trainyard.engine.queue import Target
 from trainyard.engine.sinks import pod_sink, take_over
 from trainyard.engine.snapshots import cluster_snapshot, job_snapshot
 from trainyard.engine.store import TOMBSTONE_SECONDS, Store
-from trainyard.kube.client import Page
+from trainyard.kube.client import Client
 from trainyard.kube.resources import CONFIG_MAPS, PODS
 from trainyard.launch import LaunchSettings, render_record
 from trainyard.model.status import Finishing, JobStatus
@@ -382,14 +382,15 @@ def test_facts_last_only_while_they_are_told_without_a_break(bench: Bench) -> No
 
 
 @pytest.mark.parametrize("error", [ValueError, AttributeError, RecursionError])
-def test_a_list_is_taken_over_but_for_what_cannot_be_read(error: type[Exception]) -> None:
-    store = Store(Listener(), Clock())
-    raw = [{"metadata": {"namespace": "a", "name": name, "uid": f"uid-{name}"}} for name in ("good", "bad")]
+async def test_a_list_is_taken_over_but_for_what_cannot_be_read(error: type[Exception]) -> None:
+    store, api = Store(Listener(), Clock()), FakeApi()
+    for name in ("good", "bad"):
+        api.put(PODS, {"metadata": {"namespace": "a", "name": name, "uid": f"uid-{name}"}})
 
     def read(one: dict[str, Any]) -> PodView:
         if one["metadata"]["name"] == "bad":
             raise error
         return PodView("a", "good", "uid-good", 5)
 
-    take_over(pod_sink(store), PODS, None, Page(raw, "9"), read)
+    await take_over(cast(Client, api), pod_sink(store), read, PODS, None)
     assert set(store.table.pods) == {"uid-good"}

@@ -55,10 +55,9 @@ async def catch_up(client: Client, store: Store, namespaces: tuple[str, ...]) ->
     """The jobs and records as they are now, by live lists: the watches of a new leader may lag behind what the last
     one wrote, and a record unseen is room given away twice."""
     for namespace in namespaces or (None,):
-        jobs = await client.list(TRAINING_JOBS, namespace)
-        sinks.take_over(sinks.job_sink(store), TRAINING_JOBS, namespace, jobs, _job_reader(store))
-        maps = await client.list(CONFIG_MAPS, namespace, labels=LABEL_JOB)
-        sinks.take_over(sinks.config_map_sink(store), CONFIG_MAPS, namespace, maps, sinks.read_config_map)
+        await sinks.take_over(client, sinks.job_sink(store), _job_reader(store), TRAINING_JOBS, namespace)
+        maps = sinks.config_map_sink(store)
+        await sinks.take_over(client, maps, sinks.read_config_map, CONFIG_MAPS, namespace, labels=LABEL_JOB)
 
 
 def _job_reader(store: Store) -> Callable[[Object], JobView]:

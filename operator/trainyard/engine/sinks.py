@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from trainyard.engine.store import Store
-from trainyard.kube.client import Object, Page
+from trainyard.kube.client import Client, Object
 from trainyard.kube.resources import ObjectKey, Resource, key_of
 from trainyard.model import translate
 from trainyard.model.record import RECORD_KEY, Record
@@ -88,19 +88,29 @@ class KindSink(Generic[V]):
         log.error("%s %s/%s cannot be read and is left as it was known: %s", resource, key.namespace, key.name, error)
 
 
-def take_over(
-    sink: KindSink[V], resource: Resource, namespace: str | None, page: Page, read: Callable[[Object], V]
+async def take_over(
+    client: Client,
+    sink: KindSink[V],
+    read: Callable[[Object], V],
+    resource: Resource,
+    namespace: str | None,
+    *,
+    labels: str | None = None,
 ) -> None:
-    """A whole list, as an informer would hand it over."""
-    views: list[V] = []
-    unreadable: set[ObjectKey] = set()
-    for raw in page.items:
+    """A whole live list, as an informer would hand it over."""
+
+    def seen(raw: Object) -> tuple[ObjectKey, V | None]:
+        key = key_of(raw)
         try:
-            views.append(read(raw))
+            return key, read(raw)
         except Exception as error:
-            unreadable.add(key_of(raw))
-            sink.poison(resource, key_of(raw), error)
-    sink.replace(resource, namespace, views, unreadable=frozenset(unreadable), resource_version=page.resource_version)
+            sink.poison(resource, key, error)
+            return key, None
+
+    found, version = await client.read_all(seen, resource, namespace, labels=labels)
+    views = [view for _, view in found if view is not None]
+    unreadable = frozenset(key for key, view in found if view is None)
+    sink.replace(resource, namespace, views, unreadable=unreadable, resource_version=version)
 
 
 def read_config_map(raw: Object) -> ConfigMapChild:

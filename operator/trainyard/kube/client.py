@@ -6,11 +6,12 @@ what went wrong is told by the tree in `errors`. Answers come without `metadata.
 
 from __future__ import annotations
 
+import builtins
 import copy
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlencode
 
 from trainyard.kube.clock import ServerClock
@@ -20,6 +21,7 @@ from trainyard.kube.errors import Gone, error_from_status
 from trainyard.kube.resources import Resource
 from trainyard.kube.transport import GATHER, Fence, Observer, Request, Transport
 
+T = TypeVar("T")
 Object = dict[str, Any]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 FIELD_MANAGER = "trainyard"
@@ -149,21 +151,37 @@ class Client:
         metadata_only: bool = False,
     ) -> Page:
         """A live list of everything, as one page; for short lists."""
+        return Page(
+            *await self.read_all(_whole, resource, namespace, labels=labels, fields=fields, metadata_only=metadata_only)
+        )
+
+    async def read_all(
+        self,
+        read: Callable[[Object], T],
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+        metadata_only: bool = False,
+    ) -> tuple[builtins.list[T], str]:
+        """A live list of everything, each object read as its page comes and then dropped, and the list's
+        resourceVersion. `read` may be asked for an object twice: the list begins anew where it took too long."""
         for page_size in (PAGE_SIZE, None):
-            items: list[Object] = []
+            found: list[T] = []
             version = ""
             try:
                 async for page in self.list_pages(
                     resource, namespace, labels=labels, fields=fields, metadata_only=metadata_only, page_size=page_size
                 ):
-                    items += page.items
+                    found += map(read, page.items)
                     version = page.resource_version
             except Gone:
                 if page_size is None:
                     raise
                 continue
             break
-        return Page(items, version)
+        return found, version
 
     async def watch(
         self,
@@ -352,6 +370,10 @@ class Client:
         # What was got may be put back and is left whole; all else is only read.
         whole: Object = json.loads(answer) if verb == "get" else decode(answer)
         return whole
+
+
+def _whole(raw: Object) -> Object:
+    return raw
 
 
 async def split_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
