@@ -16,7 +16,7 @@ from typing import Any
 from trainyard.api.constants import API_VERSION, KIND, MANAGER
 from trainyard.kube.client import Client
 from trainyard.kube.clock import steady
-from trainyard.kube.errors import KubeError
+from trainyard.kube.errors import KubeError, NotFound
 from trainyard.kube.resources import EVENTS
 from trainyard.model.plan import EventNote
 from trainyard.model.views import JobView
@@ -73,14 +73,22 @@ class Events:
         while self._sent and next(iter(self._sent.values())).at < now - AGGREGATE_SECONDS:
             self._sent.popitem(last=False)
         known = self._sent.get(digest)
-        if known is not None:
-            known.count += 1
-            series = {"count": known.count, "lastObservedTime": _micro(at)}
-            await self._client.patch(EVENTS, known.name, {"series": series}, job.namespace)
+        if known is not None and await self._counted(job, known, at):
             return
         name = f"{job.name}.{digest[:10]}{int(at):x}"
-        self._sent[digest] = _Sent(name, now)
+        self._sent.pop(digest, None)  # what is told anew is young again, and they stay in the order of their age
+        self._sent[digest] = _Sent(name, now)  # before the answer, which may be lost
         await self._client.create(EVENTS, self._manifest(job, event, name, at))
+
+    async def _counted(self, job: JobView, known: _Sent, at: float) -> bool:
+        """Told once more of an event that is there; False where it is not: refused, lost on the way, or deleted."""
+        known.count += 1
+        series = {"count": known.count, "lastObservedTime": _micro(at)}
+        try:
+            await self._client.patch(EVENTS, known.name, {"series": series}, job.namespace)
+        except NotFound:
+            return False
+        return True
 
     def _manifest(self, job: JobView, event: EventNote, name: str, at: float) -> dict[str, Any]:
         note = event.message.encode()[:NOTE_BYTES].decode(errors="ignore")
