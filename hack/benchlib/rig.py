@@ -166,7 +166,7 @@ class Rig:
         """When it led, its store filled."""
         deadline = time.monotonic() + seconds
         while True:
-            text = await self._metrics()
+            text = await self.metrics()
             if "trainyard_leader 1.0" in text:
                 return time.monotonic()
             if time.monotonic() > deadline or self.operator is None or not self.operator.running:
@@ -204,11 +204,12 @@ class Rig:
         assert pid is not None
         cpu, rss = processor_seconds(pid), _resident(pid)
         requests: dict[tuple[str, str], int] = {}
-        for _, resource, verb, count in _REQUEST.findall(await self._metrics()):
+        for _, resource, verb, count in _REQUEST.findall(await self.metrics()):
             requests[verb, resource] = requests.get((verb, resource), 0) + int(float(count))
         return Reading(time.monotonic(), cpu, rss, requests)
 
-    async def _metrics(self) -> str:
+    async def metrics(self) -> str:
+        """A scrape; empty where it could not be had."""
         assert self.operator is not None
         url = f"http://127.0.0.1:{self.operator.metrics_port}/metrics"
         try:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from benchlib.eyes import Eyes
 from benchlib.gang import Figures
+from benchlib.histogram import buckets, quantile
 from benchlib.load_bodies import Object, flips, touches, training_job
 from benchlib.rig import NAMESPACE, Reading, Rig
 from trainyard.kube.client import Client
@@ -21,8 +22,15 @@ PATIENCE = 900.0
 LEAST_EVENTS = 5000
 """Fewer are not told apart from the process's idling."""
 SETTLE = 2.0
+COUNTED = 12.0
+"""The longest that a change of counts waits for its status write, and a little more."""
 STILL = 20.0
 """How long nothing may be written while nothing happens."""
+LATENESS = {
+    "scraped_p99_lag_s": "trainyard_event_loop_lag_seconds",
+    "scraped_p99_plan_s": "trainyard_plan_duration_seconds",
+    "scraped_p99_visit_s": "trainyard_reconcile_duration_seconds",
+}
 
 
 async def scale_run(rig: Rig, client: Client, eyes: Eyes, pods: int) -> Figures:
@@ -31,6 +39,7 @@ async def scale_run(rig: Rig, client: Client, eyes: Eyes, pods: int) -> Figures:
     try:
         figures = await _fill(rig, client, eyes, pods)
         figures |= await _events(rig, eyes, "scale")
+        figures |= await _scraped(rig, eyes)
         figures |= await _rest(rig)
         figures |= await _restart_unneeded(rig)
         figures |= await _restart_awaited(rig, client, eyes)
@@ -40,7 +49,7 @@ async def scale_run(rig: Rig, client: Client, eyes: Eyes, pods: int) -> Figures:
 
 
 async def small_run(rig: Rig, client: Client, eyes: Eyes, pods: int) -> Figures:
-    """The cost of an event at a smaller size, for the slope."""
+    """The cost of an event at a smaller size, for the slope; then the job is deleted while nobody runs the operator."""
     name = "few"
     await rig.start_operator()
     try:
@@ -49,11 +58,12 @@ async def small_run(rig: Rig, client: Client, eyes: Eyes, pods: int) -> Figures:
         await eyes.until(lambda: eyes.phase(name) == "Running", f"{name} Running", PATIENCE)
         await asyncio.sleep(SETTLE)
         figures = await _events(rig, eyes, "small")
-        await client.delete(TRAINING_JOBS, name, NAMESPACE, uid=stored["metadata"]["uid"])
-        await eyes.until(lambda: not eyes.pods_of(name), f"all pods of {name} gone", PATIENCE)
     finally:
         await rig.stop_operator()
-    return figures
+    began = time.monotonic()
+    await client.delete(TRAINING_JOBS, name, NAMESPACE, uid=stored["metadata"]["uid"], propagation_policy="Background")
+    await eyes.until(lambda: not eyes.pods_of(name), f"all pods of {name} gone", PATIENCE)
+    return {**figures, "small_unattended_gone_s": time.monotonic() - began}
 
 
 async def _fill(rig: Rig, client: Client, eyes: Eyes, pods: int) -> Figures:
@@ -104,6 +114,34 @@ async def _cpu_per_event(rig: Rig, eyes: Eyes, loads: list[Iterator[Object]]) ->
     await asyncio.sleep(SETTLE)
     after = await rig.read()
     return 1000 * (after.cpu - before.cpu) / (eyes.pod_events - events)
+
+
+async def _scraped(rig: Rig, eyes: Eyes) -> Figures:
+    """How late the operator is while counts move as fast as the API server takes it, and is scraped all the while."""
+    over = asyncio.Event()
+    names = [pod.name for pod in eyes.pods.values()]
+    before = await rig.metrics()
+    scraper = asyncio.create_task(_scrape(rig, over))
+    for ready in (False, True):
+        await rig.load(flips(NAMESPACE, names, ready))
+    over.set()
+    scrapes = await scraper
+    await asyncio.sleep(COUNTED)
+    after, reading = await rig.metrics(), await rig.read()
+    figures = {"scraped_times": float(scrapes), "scraped_rss_mib": reading.rss_mib}
+    for key, name in LATENESS.items():
+        figures[key] = quantile(0.99, buckets(after, name), buckets(before, name))
+    return figures
+
+
+async def _scrape(rig: Rig, over: asyncio.Event) -> int:
+    """Once a second; how often."""
+    times = 0
+    while not over.is_set():
+        await rig.metrics()
+        times += 1
+        await asyncio.sleep(1)
+    return times
 
 
 async def _rest(rig: Rig) -> Figures:

@@ -20,6 +20,11 @@ def names(pods: list[Object]) -> list[str]:
     return [p["metadata"]["name"] for p in pods]
 
 
+def nodes_apart(world: World, name: str) -> int:
+    """On how many nodes its pods stand."""
+    return len({p["spec"]["nodeName"] for p in world.pods(name)})
+
+
 def logs(world: World, pod: str) -> str:
     return world.cluster.kubectl("-n", world.namespace, "logs", pod, check=False).stdout
 
@@ -34,11 +39,13 @@ def steps(text: str) -> list[tuple[int, float]]:
 
 
 async def apply_ddp(world: World, *arguments: str) -> None:
-    """The example beside the documentation, with its claim on a volume of this test."""
+    """The example beside the documentation, with its claim on a volume of this test, and each pod on a node of its own:
+    it asks for all of the node's GPUs."""
     for document in yaml.safe_load_all((DDP / "script.yaml").read_text()):
         await world.apply(document)
     await world.add_shared_volume("ddp-ckpt")
     manifest = yaml.safe_load((DDP / "job.yaml").read_text())
+    manifest["spec"]["roles"][0] |= {"gpus": 8, "processesPerPod": 1}
     if arguments:
         manifest["spec"]["roles"][0]["template"]["spec"]["containers"][0]["args"] = list(arguments)
     await world.apply(manifest)
@@ -54,6 +61,7 @@ async def test_torch_loses_a_process_and_goes_on_from_its_checkpoint(world: Worl
     await apply_ddp(world, "--steps=120", "--save-every=10", "--pause=0.05")
     await world.until_phase("ddp", "Running", seconds=90)
     first = names(world.pods("ddp"))
+    assert nodes_apart(world, "ddp") == 2, "they talk, and share their volume, across nodes"
     await until_log(world, first[0], r"^saved step [3-9]0")
     world.cluster.kubectl("-n", world.namespace, "exec", first[1], "--", "python3", "-c", KILL_TRAINER)
     await world.until(lambda: world.status("ddp")["attempt"] == 1, "the attempt to move")
@@ -84,13 +92,16 @@ async def test_devices_are_requested_counted_and_given(world: World) -> None:
         assert len(visible.split(",")) == 4, "the kubelet has given four devices"
     node = world.pods("gpu")[0]["spec"]["nodeName"]
     described = world.cluster.kubectl("describe", "node", node).stdout
-    assert re.search(r"nvidia.com/gpu\s+[48]\s", described.partition("Allocated resources")[2])
+    allocated = described.partition("Allocated resources")[2]
+    assert re.search(r"nvidia.com/gpu\s+[48]\s", allocated)
+    assert re.search(r"rdma/hca_shared_devices_a\s+[12]\s", allocated)
 
 
 async def test_names_resolve_and_hostnames_are_the_pods(world: World) -> None:
-    await world.apply(job("dns", role(replicas=3)))
+    await world.apply(job("dns", role(replicas=3, gpus=8)))
     await world.until_phase("dns", "Running")
     pods = world.pods("dns")
+    assert nodes_apart(world, "dns") == 3
     service = pods[0]["spec"]["subdomain"]
     asking = names(pods)[0]
     for pod in pods:
