@@ -166,15 +166,18 @@ async def test_servers_never_complete_and_end_with_the_workers(world: World) -> 
     assert world.live(name) == []
 
 
-async def test_an_invalid_image_name_fails_at_once(world: World) -> None:
+@pytest.mark.parametrize("statuses", ["containerStatuses", "initContainerStatuses"])
+async def test_an_invalid_image_name_fails_at_once(world: World, statuses: str) -> None:
     await world.add_nodes(1)
     await world.operator()
     await world.apply(job("typo", role(replicas=1, annotations={"kwok.trainyard.dev/start": "never"})))
     await world.until(lambda: bool(world.pods("typo")), "its pod")
     pod = world.pods("typo")[0]
     await world.until(lambda: bool(world.pods("typo")[0]["spec"].get("nodeName")), "its binding")
-    waiting = {"name": "trainer", "image": "UPPER:case", "imageID": "", "ready": False, "restartCount": 0}
+    container = "trainer" if statuses == "containerStatuses" else "fetch"
+    waiting = {"name": container, "image": "UPPER:case", "imageID": "", "ready": False, "restartCount": 0}
     waiting["state"] = {"waiting": {"reason": "InvalidImageName", "message": "couldn't parse image name"}}
-    await world.set_pod_status(pod["metadata"]["name"], {"containerStatuses": [waiting]})
+    await world.set_pod_status(pod["metadata"]["name"], {statuses: [waiting]})
     await world.until_phase("typo", "Failed")
-    assert world.condition("typo", "Failed")["reason"] == "ImageInvalid"
+    failed = world.condition("typo", "Failed")
+    assert failed["reason"] == "ImageInvalid" and ("container fetch" in failed["message"]) == (container == "fetch")

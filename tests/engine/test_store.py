@@ -20,7 +20,7 @@ from trainyard.kube.resources import CONFIG_MAPS, PODS
 from trainyard.launch import LaunchSettings, render_record
 from trainyard.model.status import Finishing, JobStatus
 from trainyard.model.translate import child_view, record_view
-from trainyard.model.views import NamespaceView, NodeReady, NodeView, PodPhase, PodView, TrainerState
+from trainyard.model.views import ContainerWait, NamespaceView, NodeReady, NodeView, PodPhase, PodView, TrainerState
 
 GPU = "nvidia.com/gpu"
 
@@ -50,6 +50,15 @@ def test_a_state_that_differs_in_nothing_we_look_at_wakes_nobody() -> None:
     assert store.table.pods["a"].resource_version == store.gang("job-1").pods["a"].resource_version == 6
     store.upsert_pod(ours("a", 5))
     assert store.table.pods["a"].node == "n1", "and is newer than what came before it"
+
+
+def test_a_container_that_comes_to_hold_a_start_up_wakes_its_job() -> None:
+    listener = Listener()
+    store = Store(listener, Clock())
+    store.upsert_pod(ours("a", 5, node="n1"))
+    listener.take()
+    store.upsert_pod(ours("a", 6, node="n1", held_up=ContainerWait("fetch", "InvalidImageName", "")))
+    assert Target(KEY, "job-1") in [target for target, _ in listener.take()]
 
 
 def test_an_answer_that_comes_after_the_deletion_brings_nothing_back() -> None:

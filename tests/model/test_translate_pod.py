@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from model.raw_objects import AT, INSTANT, OWNER
 from trainyard.model.translate import child_view
 from trainyard.model.translate_pod import MAX_TEXT, pod_view
-from trainyard.model.views import PodPhase, TrainerState
+from trainyard.model.views import ContainerWait, PodPhase, TrainerState
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 LABELS = {
@@ -147,6 +147,40 @@ class TestPod:
         }
         trainer = pod_view(raw_pod(status={"containerStatuses": [container]})).trainer
         assert (trainer.started, trainer.exit_code) == (True, None)
+
+    @pytest.mark.parametrize(
+        ("init", "others", "held_up"),
+        [
+            ([], [("sidecar", "ContainerCreating"), ("trainer", "ImagePullBackOff")], None),
+            ([("fetch", "")], [("sidecar", "PodInitializing"), ("trainer", "PodInitializing")], None),
+            ([("fetch", "ErrImagePull")], [("trainer", "PodInitializing")], ("fetch", "ErrImagePull")),
+            ([], [("sidecar", "ImagePullBackOff"), ("trainer", "")], ("sidecar", "ImagePullBackOff")),
+            ([("proxy", "CrashLoopBackOff")], [("sidecar", "InvalidImageName")], ("sidecar", "InvalidImageName")),
+        ],
+    )
+    def test_what_a_pending_pods_other_containers_wait_for(
+        self, init: list[tuple[str, str]], others: list[tuple[str, str]], held_up: tuple[str, str] | None
+    ) -> None:
+        def state(name: str, reason: str) -> dict[str, Any]:
+            waiting = {"waiting": {"reason": reason, "message": "m" * 5000}}
+            return {"name": name, "state": waiting if reason else {"running": {}}}
+
+        status = {
+            "phase": "Pending",
+            "initContainerStatuses": [state(*container) for container in init],
+            "containerStatuses": [state(*container) for container in others],
+        }
+        told = pod_view(raw_pod(status=status)).held_up
+        assert told == (ContainerWait(*held_up, "m" * MAX_TEXT) if held_up else None)
+        assert pod_view(raw_pod(status={**status, "phase": "Running"})).held_up is None
+        assert pod_view(raw_pod(meta={"ownerReferences": []}, status=status)).held_up is None
+
+    def test_what_containers_wait_for_is_told_the_others_first(self) -> None:
+        fetch = ContainerWait("fetch", "ImagePullBackOff", "no such image")
+        waiting = replace(pod_view(raw_pod(status=told(waiting={"reason": "ErrImagePull"}))), held_up=fetch)
+        assert [str(w) for w in waiting.waits] == ["container fetch: ImagePullBackOff: no such image", "ErrImagePull"]
+        ended = told(terminated={"exitCode": 128, "reason": "StartError", "startedAt": "1970-01-01T00:00:00Z"})
+        assert pod_view(raw_pod(status=ended)).waits == ()
 
     def test_conditions(self) -> None:
         conditions = [

@@ -26,7 +26,7 @@ from trainyard.model.plan import (
     CreateRecord,
     CreateRefusal,
 )
-from trainyard.model.views import NodeReady, TrainerState
+from trainyard.model.views import ContainerWait, NodeReady, PodPhase, TrainerState
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_deadlines_first_to_be_bound_then_to_start() -> None:
     job = at_rest(make_job().workers(3).opened().created_gang().bound().started(0))
     job.change(1, lambda p: replace(p, trainer=TrainerState(reason="ImagePullBackOff", message="no such image")))
     at_rest(at_rest(job.passed(1198)).passed(1))
-    assert job.status.open and "ImagePullBackOff no such image" in (job.status.conditions[2].message)
+    assert job.status.open and "worker-1: ImagePullBackOff: no such image" in job.status.conditions[2].message
     reason, message = rolled_back(job.passed(1))
     assert reason is Reason.START_DEADLINE_EXCEEDED and "2 of 3 trainers had not started 20m" in message
     assert "worker-1 on n1: ImagePullBackOff: no such image" in message
@@ -145,6 +145,39 @@ def test_an_image_that_cannot_be_right_fails_the_job_at_once() -> None:
     written(job)
     assert job.status.finishing is not None and job.status.finishing.reason is Reason.IMAGE_INVALID
     assert "a::b" in job.status.finishing.message and job.status.restarts.total == 0
+
+
+@pytest.mark.parametrize("trainer", [TrainerState(reason="PodInitializing"), TrainerState(started=True)])
+def test_so_does_the_image_of_another_container(trainer: TrainerState) -> None:
+    """A sidecar's shows when the trainer beside it has started."""
+    job = make_job().workers(1).opened().created_gang().bound()
+    bad = ContainerWait("fetch", "InvalidImageName", 'couldn\'t parse image "a::b"')
+    job.change(0, lambda p: replace(p, trainer=trainer, held_up=bad))
+    written(job)
+    assert job.status.finishing is not None and job.status.finishing.reason is Reason.IMAGE_INVALID
+    assert "worker-0): container fetch: " in job.status.finishing.message and "a::b" in job.status.finishing.message
+
+
+def test_what_runs_or_has_run_is_not_failed_for_a_container_beside_it() -> None:
+    bad = ContainerWait("shipper", "InvalidImageName", "")
+    job = at_rest(running_job().change(1, lambda p: replace(p, phase=PodPhase.PENDING, held_up=bad)))
+    assert job.status.open and job.status.finishing is None
+    done = make_job().workers(2).opened().created_gang().bound().succeeded(0)
+    done.change(0, lambda p: replace(p, phase=PodPhase.PENDING, held_up=bad))
+    assert at_rest(done).status.finishing is None
+
+
+def test_the_container_that_holds_a_start_up_is_named() -> None:
+    job = make_job().workers(3).opened().created_gang().bound()
+    job.change(0, lambda p: replace(p, trainer=TrainerState(reason="PodInitializing")))
+    job.change(1, lambda p: replace(p, held_up=ContainerWait("fetch", "ImagePullBackOff", "no such image")))
+    words = "worker-1: container fetch: ImagePullBackOff: no such image"
+    assert words in at_rest(job).status.conditions[2].message, "not the one that only awaits its turn"
+    job.started(0)
+    at_rest(at_rest(job.passed(1198)).passed(1))
+    reason, message = rolled_back(job.passed(1))
+    assert reason is Reason.START_DEADLINE_EXCEEDED
+    assert "worker-1 on n1: container fetch: ImagePullBackOff: no such image" in message
 
 
 def test_another_build_starts_a_half_created_gang_anew_and_leaves_a_complete_one_alone() -> None:

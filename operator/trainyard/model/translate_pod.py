@@ -10,7 +10,16 @@ from typing import NamedTuple
 from trainyard.api.constants import LABEL_ATTEMPT, LABEL_INDEX, LABEL_JOB, LABEL_RANK, LABEL_ROLE, TRAINER
 from trainyard.model.podspec import host_ports, node_terms, pinned_node, pod_resources
 from trainyard.model.raw import NONE, Raw, instant, left_behind, number, owner_uid
-from trainyard.model.views import Instant, PodPhase, PodView, Resources, TrainerState
+from trainyard.model.views import (
+    INVALID_IMAGE,
+    ITS_TURN,
+    ContainerWait,
+    Instant,
+    PodPhase,
+    PodView,
+    Resources,
+    TrainerState,
+)
 
 MAX_TEXT = 1024
 MAX_WORD = 253
@@ -35,6 +44,7 @@ def pod_view(raw: Raw, previous: PodView | None = None) -> PodView:
     ready, disruption, unschedulable, since = _pod_conditions(status.get("conditions") or ())
     deletion = meta.get("deletionTimestamp")
     finalizers = meta.get("finalizers")
+    phase = _PHASES.get(status.get("phase", ""), PodPhase.PENDING)
     return PodView(
         namespace=intern(meta["namespace"]),
         name=meta["name"],
@@ -47,7 +57,7 @@ def pod_view(raw: Raw, previous: PodView | None = None) -> PodView:
         index=number(labels.get(LABEL_INDEX), -1) if job_uid else -1,
         rank=number(labels.get(LABEL_RANK), -1) if job_uid else -1,
         incarnation=number(labels.get(LABEL_ATTEMPT), -1) if job_uid else -1,
-        phase=_PHASES.get(status.get("phase", ""), PodPhase.PENDING),
+        phase=phase,
         node=spec.node,
         nominated=intern(status.get("nominatedNodeName") or ""),
         created=instant(meta.get("creationTimestamp")),
@@ -55,6 +65,7 @@ def pod_view(raw: Raw, previous: PodView | None = None) -> PodView:
         deletion_grace=meta.get("deletionGracePeriodSeconds") or 0,
         ready=ready,
         trainer=_trainer(spec.trainer_name, status) if job_uid else _NOT_STARTED,
+        held_up=_held_up(spec.trainer_name, status) if job_uid and phase is PodPhase.PENDING else None,
         disruption=disruption,
         reason=intern((status.get("reason") or "")[:MAX_WORD]),
         message=(status.get("message") or "")[:MAX_TEXT],
@@ -135,6 +146,21 @@ def _trainer(name: str, status: Raw) -> TrainerState:
         if container.get("name") == name:
             return _trainer_state(container.get("state") or NONE, container.get("lastState") or NONE)
     return _NOT_STARTED
+
+
+def _held_up(trainer: str, status: Raw) -> ContainerWait | None:
+    """Asked of pending pods alone: until every container has started once, its pod is one."""
+    found: ContainerWait | None = None
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        waiting = (container.get("state") or NONE).get("waiting") or NONE
+        reason, name = waiting.get("reason"), container.get("name") or ""
+        if not reason or reason in ITS_TURN or name == trainer:
+            continue
+        wait = ContainerWait(intern(name[:MAX_WORD]), *_words(waiting))
+        if reason == INVALID_IMAGE:
+            return wait
+        found = found or wait
+    return found
 
 
 def _trainer_state(state: Raw, last: Raw) -> TrainerState:

@@ -66,6 +66,25 @@ class TrainerState:
     """The termination message, or the kubelet's words while waiting; cut to 1,024 characters."""
 
 
+INVALID_IMAGE = "InvalidImageName"
+"""The kubelet's word for an image name that cannot be right."""
+ITS_TURN = ("PodInitializing", "ContainerCreating")
+"""What every container waits for on its way."""
+
+
+class ContainerWait(NamedTuple):
+    """What a container that does not run waits for, in the kubelet's words."""
+
+    container: str
+    """Empty for the trainer."""
+    reason: str
+    message: str
+
+    def __str__(self) -> str:
+        whose = f"container {self.container}" if self.container else ""
+        return ": ".join(filter(None, (whose, self.reason, self.message)))
+
+
 @dataclass(frozen=True, slots=True)
 class PodView:
     """One pod, ours or a stranger's. `job_uid` is empty unless its controller owner is a TrainingJob."""
@@ -97,6 +116,9 @@ class PodView:
     deletion_grace: int = 0
     ready: bool = False
     trainer: TrainerState = TrainerState()
+    held_up: ContainerWait | None = None
+    """Of a pending pod, the container beside the trainer that waits for more than its turn; one whose image name is
+    invalid before others."""
     disruption: str = ""
     """Reason of a true `DisruptionTarget` condition (`EvictionByEvictionAPI`, `PreemptionByScheduler`, ...)."""
     reason: str = ""
@@ -133,6 +155,15 @@ class PodView:
     @property
     def terminal(self) -> bool:
         return self.phase in _ENDED
+
+    @property
+    def waits(self) -> tuple[ContainerWait, ...]:
+        """What its containers wait for, as far as the kubelet tells; others hold the trainer up, so they come first."""
+        waits = (self.held_up,) if self.held_up is not None else ()
+        trainer = self.trainer
+        if trainer.started or trainer.exit_code is not None or not trainer.reason:
+            return waits
+        return (*waits, ContainerWait("", trainer.reason, trainer.message))
 
     @property
     def exited(self) -> bool:

@@ -10,28 +10,35 @@ from trainyard.api.names import service_name, uid5
 from trainyard.api.reasons import Cause, ConditionType, Reason
 from trainyard.launch import role_request
 from trainyard.model.instants import format_span
-from trainyard.model.views import NodeReady, Taint, Toleration
+from trainyard.model.views import INVALID_IMAGE, NodeReady, Taint, Toleration
 from trainyard.planning.failure import Verdict
 from trainyard.planning.opening import over_quota
 from trainyard.planning.situation import Member, Situation
 from trainyard.scheduling.filters import untolerated
 
-_HOPELESS_IMAGE = "InvalidImageName"
-
 
 def find_hopeless(now: Situation) -> str | None:
-    """Why no retry can help this template: an image name that cannot be right."""
+    """Why no retry can help this template: an image name that cannot be right.
+
+    What runs is left alone, though a container beside its trainers never does.
+    """
+    if _has_run(now):
+        return None
     for member in now.members:
-        if member.pod is not None and member.pod.trainer.reason == _HOPELESS_IMAGE and not member.pod.trainer.started:
-            return f"rank {member.rank} ({member.name}): {member.pod.trainer.message or 'the image name is invalid'}"
+        pod = member.pod
+        if pod is None or pod.exited:
+            continue
+        for wait in pod.waits:
+            if wait.reason == INVALID_IMAGE:
+                told = wait if wait.message else wait._replace(message="the image name is invalid")
+                return f"rank {member.rank} ({member.name}): {told}"
     return None
 
 
 def find_refusal(now: Situation) -> Verdict | None:
     """Why the start is given back, or None while it stands or is complete."""
     record = now.record
-    running = now.status.condition(ConditionType.RUNNING)
-    if record is None or now.all_started or (running is not None and running.status is True):
+    if record is None or now.all_started or _has_run(now):
         return None
     verdict = _refused_create(now) or _name_taken(now)
     if verdict is not None:
@@ -42,6 +49,12 @@ def find_refusal(now: Situation) -> Verdict | None:
             if verdict is not None:
                 return verdict
     return _late(now, record.created)
+
+
+def _has_run(now: Situation) -> bool:
+    """All of the open attempt's ranks have run together, and status has said so."""
+    running = now.status.condition(ConditionType.RUNNING)
+    return running is not None and running.status is True
 
 
 def _refused_create(now: Situation) -> Verdict | None:
@@ -132,7 +145,7 @@ def _why_not_started(member: Member) -> str:
     pod = member.pod
     if pod is None:
         return f"{member.name} was not created"
-    why = ": ".join(filter(None, (pod.trainer.reason, pod.trainer.message))) or "its containers are not running"
+    why = "; ".join(str(wait) for wait in pod.waits) or "its containers are not running"
     return f"{member.name} on {pod.node}: {why}"
 
 

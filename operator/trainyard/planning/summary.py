@@ -13,6 +13,7 @@ from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
 from trainyard.api.types import Placement
 from trainyard.launch import overridden
 from trainyard.model.status import Condition, JobStatus, RoleStatus
+from trainyard.model.views import ITS_TURN
 from trainyard.planning.opening import ending_message, invalid_message
 from trainyard.planning.situation import Member, Situation
 from trainyard.planning.transitions import check_transition
@@ -94,10 +95,16 @@ def _open_state(now: Situation, base: JobStatus, members: tuple[Member, ...]) ->
     bound = sum(1 for m in members if m.bound)
     started = sum(1 for m in members if m.started)
     text = f"of {len(members)} ranks {created} are created, {bound} bound, {started} started"
-    slow = next((m.pod for m in members if m.pod is not None and m.pod.trainer.reason and not m.started), None)
-    if slow is not None:
-        text += f"; {slow.name}: {slow.trainer.reason} {slow.trainer.message}".rstrip()
-    return _State(Phase.STARTING, Reason.GANG_STARTING, text)
+    return _State(Phase.STARTING, Reason.GANG_STARTING, text + _slow(members))
+
+
+def _slow(members: tuple[Member, ...]) -> str:
+    """The first rank that waits for more than its turn, else the first that waits, and for what."""
+    waits = [(m.name, wait) for m in members if m.pod is not None and not m.started for wait in m.pod.waits]
+    if not waits:
+        return ""
+    name, wait = next((w for w in waits if w[1].reason not in ITS_TURN), waits[0])
+    return f"; {name}: {wait}"
 
 
 def _closed_state(base: JobStatus, waiting: Waiting | None) -> _State:
