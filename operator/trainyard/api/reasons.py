@@ -28,7 +28,8 @@ class Phase(Documented):
 
     PENDING = (
         "Pending",
-        "No attempt is open: the job waits for a place, a quota, a claim or its own backoff; it has no live pod.",
+        "No attempt is open: the job waits for a place, a quota, a claim or its own backoff, or for pods to end: those "
+        "of an attempt that was closed otherwise than by failure or disruption, or of an earlier job of its name.",
     )
     STARTING = "Starting", "An attempt is open and its pods are being created, bound, pulled or started."
     RUNNING = "Running", "Every rank's trainer of the open attempt has started."
@@ -246,7 +247,7 @@ class Reason(Documented):
     )
     IMAGE_INVALID = (
         "ImageInvalid",
-        "A container's image name cannot be right, so no retry can help.",
+        "The image name of a container, an init container or a sidecar among them, cannot be right, so no retry can help.",
         "Mend the image in the template and apply the job again.",
     )
     ADMISSION_ERROR = (
