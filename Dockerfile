@@ -14,7 +14,9 @@ FROM ${BASE}
 COPY --from=dependencies /app/dependencies /app/dependencies
 COPY operator/trainyard /app/operator/trainyard
 COPY hack/cluster/operator/trainyard-operator /usr/local/bin/trainyard-operator
-ARG BUILD=dev
+# What the operator calls itself in every record; empty: the version. Two builds of one version need a name each, so that
+# an upgrade from one to the other notices a gang that is only half created: --build-arg BUILD=$(git rev-parse --short HEAD)
+ARG BUILD=
 ENV PYTHONPATH=/app/operator:/app/dependencies \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
