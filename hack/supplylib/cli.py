@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from supplylib.contents import locked, read_image
+from supplylib.contents import Contents, locked, read_image
 from supplylib.provenance import source, statement
 from supplylib.sbom import bill, mismatches
 from yardlib import images
@@ -26,19 +26,18 @@ INPUTS = (
 
 
 def sbom(argv: Sequence[str]) -> int:
-    """What is in the image; 1 where it is not what the lock says."""
+    """What is in the image; 1 where it is not what the checkout or its lock says."""
     arguments = _parser("sbom", "Write the image's bill of materials (CycloneDX).").parse_args(argv)
-    image = _image(arguments.image)
-    contents = read_image(image)
+    contents = _contents(arguments.image)
     if wrong := mismatches(contents, locked(images.OPERATOR_LOCK)):
         print("sbom: the image is not made from requirements/operator.txt:", *wrong, sep="\n  ", file=sys.stderr)
         return 1
-    _write(bill(contents, name=images.OPERATOR.reference, build=images.operator_build()), arguments.output)
+    _write(bill(contents, name=images.OPERATOR.reference, build=contents.build), arguments.output)
     return 0
 
 
 def provenance(argv: Sequence[str]) -> int:
-    """Where the image came from; 1 where the checkout has changes that no commit holds, unless they are allowed."""
+    """Where the image came from; 1 where it is of another checkout, or of changes that no commit holds."""
     parser = _parser("provenance", "Write where the image came from (in-toto, SLSA).")
     parser.add_argument("--allow-changes", action="store_true", help="list uncommitted files instead of refusing them")
     parser.add_argument("--builder", choices=BUILDERS, default="own", help="which one made it (default: own)")
@@ -47,11 +46,12 @@ def provenance(argv: Sequence[str]) -> int:
     if of.changed and not arguments.allow_changes:
         print(f"provenance: {len(of.changed)} files differ from commit {of.commit[:12]}", file=sys.stderr)
         return 1
+    contents = _contents(arguments.image)
     document = statement(
         of,
         name=images.OPERATOR.reference,
-        image_id=read_image(_image(arguments.image)).image_id,
-        build=images.operator_build(),
+        image_id=contents.image_id,
+        build=contents.build,
         builder=arguments.builder,
         inputs={name: REPOSITORY / name for name in INPUTS},
     )
@@ -68,8 +68,17 @@ def run(command: str, argv: Sequence[str]) -> int:
         return 1
 
 
-def _image(given: Path | None) -> Path:
-    return given if given is not None else images.build(images.OPERATOR)
+def _contents(given: Path | None) -> Contents:
+    """What is in the image; ValueError for one that is not, by the name of its build, made from this checkout."""
+    contents = read_image(given if given is not None else images.build(images.OPERATOR))
+    ours = images.operator_build()
+    if contents.build != ours:
+        theirs = f"says that it is build {contents.build}" if contents.build else "names no build"
+        raise ValueError(
+            f"the image {theirs}, and this checkout makes {ours}: check out what the image was built from, "
+            f"or build it anew, by hack/image or with --build-arg BUILD={ours}"
+        )
+    return contents
 
 
 def _write(document: dict[str, Any], output: Path | None) -> None:

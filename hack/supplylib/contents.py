@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from email.parser import HeaderParser
 from pathlib import Path
@@ -14,7 +14,12 @@ from pathlib import Path
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+?)(?:\s*;.*?)?\s*\\?$", re.MULTILINE)
 _REQUIRED = re.compile(r"^[A-Za-z0-9._-]+")
 DPKG_STATUS = "var/lib/dpkg/status"
+METADATA, RECORD = ".dist-info/METADATA", ".dist-info/RECORD"
 OURS = "app/dependencies/"
+BUILD = "TRAINYARD_BUILD"
+# How a layer says that a file, or all of a folder, of the layers below is gone.
+WHITEOUT = ".wh."
+OPAQUE = ".wh..wh..opq"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,6 +44,8 @@ class Contents:
     debian: tuple[Package, ...]
     architecture: str
     image_id: str
+    build: str = ""
+    """What the image's operator calls itself."""
 
 
 def locked(lock: Path) -> dict[str, str]:
@@ -59,42 +66,57 @@ def read_image(archive: Path) -> Contents:
     with tarfile.open(archive) as tar:
         (manifest,) = json.loads(_member(tar, "manifest.json"))
         config = _member(tar, manifest["Config"])
-        python: list[Package] = []
-        debian: list[Package] = []
+        files: dict[str, bytes] = {}
         for layer in manifest["Layers"]:
             stream = tar.extractfile(layer)
             if stream is None:
                 raise ValueError(f"{archive}: {layer} is no file")
-            with tarfile.open(fileobj=stream, mode="r|") as files:
-                _read_layer(files, python, debian)
+            with tarfile.open(fileobj=stream, mode="r|") as entries:
+                added, removed = _read_layer(entries)
+            below = {path: content for path, content in files.items() if not f"{path}/".startswith(removed)}
+            files = below | added
+    told = json.loads(config)
     return Contents(
-        python=tuple(sorted(python)),
-        debian=tuple(sorted(debian)),
-        architecture=json.loads(config)["architecture"],
+        python=tuple(sorted(_python_packages(files))),
+        debian=tuple(sorted(debian_packages(files.get(DPKG_STATUS, b"").decode()))),
+        architecture=told["architecture"],
         image_id=f"sha256:{hashlib.sha256(config).hexdigest()}",
+        build=_variable(told.get("config", {}).get("Env") or (), BUILD),
     )
 
 
-def _read_layer(files: tarfile.TarFile, python: list[Package], debian: list[Package]) -> None:
-    """Streams one layer: layers are large, and what is wanted of them is small."""
-    metadata: dict[str, Package] = {}
-    records: dict[str, str] = {}
-    for entry in files:
+def _read_layer(entries: tarfile.TarFile) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """What a layer adds that tells of packages, and what it removes from those below: beginnings of paths.
+
+    It streams: layers are large, and what is wanted of them is small.
+    """
+    added: dict[str, bytes] = {}
+    removed: list[str] = []
+    for entry in entries:
         path = entry.name.removeprefix("./")
-        wanted = path == DPKG_STATUS or path.endswith((".dist-info/METADATA", ".dist-info/RECORD"))
-        stream = files.extractfile(entry) if wanted and entry.isfile() else None
-        if stream is None:
-            continue
-        content, folder = stream.read(), path.rpartition("/")[0]
-        if path == DPKG_STATUS:
-            debian += debian_packages(content.decode())
-        elif path.endswith("METADATA"):
-            metadata[folder] = python_package(content.decode())
-        else:
-            records[folder] = hashlib.sha256(content).hexdigest()
-    for folder, one in metadata.items():
-        ours = folder.startswith(OURS)
-        python.append(replace(one, sha256=records.get(folder, ""), ours=ours))
+        folder, _, name = path.rpartition("/")
+        if name == OPAQUE:
+            removed.append(f"{folder}/".lstrip("/"))
+        elif name.startswith(WHITEOUT):
+            removed.append(f"{folder}/{name.removeprefix(WHITEOUT)}/".lstrip("/"))
+        elif path == DPKG_STATUS or path.endswith((METADATA, RECORD)):
+            stream = entries.extractfile(entry) if entry.isfile() else None
+            if stream is not None:
+                added[path] = stream.read()
+    return added, tuple(removed)
+
+
+def _python_packages(files: Mapping[str, bytes]) -> Iterator[Package]:
+    for path, content in files.items():
+        if path.endswith(METADATA):
+            record = files.get(path.removesuffix(METADATA) + RECORD)
+            sha256 = hashlib.sha256(record).hexdigest() if record is not None else ""
+            yield replace(python_package(content.decode()), sha256=sha256, ours=path.startswith(OURS))
+
+
+def _variable(environment: Iterable[str], name: str) -> str:
+    """The value of one variable of an image's configuration; empty where there is none."""
+    return next((one.partition("=")[2] for one in environment if one.partition("=")[0] == name), "")
 
 
 def python_package(text: str) -> Package:

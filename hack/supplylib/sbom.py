@@ -26,14 +26,14 @@ def bill(contents: Contents, *, name: str, build: str) -> Json:
     """The whole document."""
     short = name.rpartition("/")[2].partition(":")[0]
     root = f"pkg:oci/{quote(short)}@{quote(contents.image_id)}"
-    python = {one.name: f"pkg:pypi/{one.name}@{quote(one.version)}" for one in contents.python}
-    debian = {one.name: _debian_url(one, contents.architecture) for one in contents.debian}
-    components = [_component(one, python[one.name]) for one in contents.python]
-    components += [_component(one, debian[one.name]) for one in contents.debian]
-    edges = [{"ref": root, "dependsOn": sorted([*python.values(), *debian.values()])}]
+    python = {_python_url(one): one for one in contents.python}
+    # By its URL each, once: a base image may have a package of ours too, or one for two architectures.
+    found = {**python, **{_debian_url(one, contents.architecture): one for one in contents.debian}}
+    needed = {one.name: url for url, one in sorted(python.items(), key=lambda item: item[1].ours)}  # ours wins
+    edges = [{"ref": root, "dependsOn": sorted(found)}]
     edges += [
-        {"ref": python[one.name], "dependsOn": sorted(python[need] for need in one.needs if need in python)}
-        for one in contents.python
+        {"ref": url, "dependsOn": sorted({needed[need] for need in one.needs if need in needed})}
+        for url, one in python.items()
     ]
     algorithm, _, digest = contents.image_id.partition(":")
     return {
@@ -51,9 +51,13 @@ def bill(contents: Contents, *, name: str, build: str) -> Json:
                 "hashes": [{"alg": algorithm.upper().replace("SHA256", "SHA-256"), "content": digest}],
             }
         },
-        "components": components,
+        "components": [_component(one, url) for url, one in found.items()],
         "dependencies": edges,
     }
+
+
+def _python_url(one: Package) -> str:
+    return f"pkg:pypi/{one.name}@{quote(one.version)}"
 
 
 def _debian_url(one: Package, architecture: str) -> str:

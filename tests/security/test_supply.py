@@ -21,6 +21,8 @@ from supplylib.contents import Contents, Package, locked, read_image
 from supplylib.provenance import source, statement
 from supplylib.sbom import bill, mismatches
 from support.yard import ROOT
+from trainyard.settings import read_settings
+from trainyard.version import VERSION
 from verifylib import vulnerabilities
 from verifylib.tree import Skipped, Tree
 from yardlib import archive, images
@@ -47,9 +49,21 @@ Words: of the description
 """
 
 
+def image_of(folder: Path, *layers: list[Entry], build: str = "") -> Path:
+    """An image of these layers that calls itself by this build."""
+    paths = []
+    for number, entries in enumerate(layers):
+        paths.append(folder / f"layer-{number}.tar")
+        archive.write_layer(paths[-1], entries)
+    out = folder / "image.tar"
+    config = Config(user="65532", environment=(f"TRAINYARD_BUILD={build}",))
+    archive.write_archive(out, "trainyard.dev/operator:dev", paths, config)
+    return out
+
+
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """A small image with one package of each kind."""
+    """A small image with one package of each kind, which says that it is made from this checkout."""
     folder = "app/dependencies"
     entries = [
         Entry("var/lib/dpkg/status", STATUS.encode()),
@@ -57,10 +71,7 @@ def image(tmp_path: Path) -> Path:
         Entry(f"{folder}/some_package-1.2.dist-info/RECORD", b"a,b,c\n"),
         Entry(f"{folder}/other-3.dist-info/METADATA", b"Name: other\nVersion: 3\n\n"),
     ]
-    archive.write_layer(tmp_path / "layer.tar", entries)
-    out = tmp_path / "image.tar"
-    archive.write_archive(out, "trainyard.dev/operator:dev", [tmp_path / "layer.tar"], Config(user="65532"))
-    return out
+    return image_of(tmp_path, entries, build=images.operator_build())
 
 
 def built_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch, mask: int) -> tuple[str, str]:
@@ -121,6 +132,58 @@ def test_an_image_is_read_back(image: Path) -> None:
         ("some-package", "1.2", "MIT", ("other",)),
     ]
     assert contents.image_id == archive.image_id(image)
+
+
+def test_what_a_layer_takes_away_or_replaces_is_not_in_the_image(tmp_path: Path) -> None:
+    """As a base image's package is upgraded or removed, and the list of packages written anew."""
+    base, ours = "usr/lib/python3/site-packages", "app/dependencies"
+    status = "Package: {}\nStatus: install ok installed\nVersion: {}\n\n"
+    below = [
+        Entry("var/lib/dpkg/status", (status.format("kept", "1") + status.format("gone", "1")).encode()),
+        Entry(f"{base}/pip-1.dist-info/METADATA", b"Name: pip\nVersion: 1\n\n"),
+        Entry(f"{base}/wheel-1.dist-info/METADATA", b"Name: wheel\nVersion: 1\n\n"),
+        Entry(f"{ours}/other-2.dist-info/METADATA", b"Name: other\nVersion: 2\n\n"),
+    ]
+    above = [
+        Entry("var/lib/dpkg/status", (status.format("kept", "2") + status.format("new", "1")).encode()),
+        Entry(f"{base}/.wh.pip-1.dist-info"),
+        Entry(f"{base}/pip-2.dist-info/METADATA", b"Name: pip\nVersion: 2\n\n"),
+        Entry(f"{ours}/.wh..wh..opq"),
+        Entry(f"{ours}/other-3.dist-info/METADATA", b"Name: other\nVersion: 3\n\n"),
+    ]
+    contents = read_image(image_of(tmp_path, below, above))
+    assert [(p.name, p.version) for p in contents.debian] == [("kept", "2"), ("new", "1")]
+    assert [(p.name, p.version, p.ours) for p in contents.python] == [
+        ("other", "3", True),
+        ("pip", "2", False),
+        ("wheel", "1", False),
+    ]
+
+
+def test_a_package_that_is_there_twice_is_one_component() -> None:
+    ours, theirs = Package("yaml", "2"), Package("yaml", "2", ours=False)
+    older, user = Package("yaml", "1", ours=False), Package("user", "1", needs=("yaml",))
+    debian = (Package("libc6", "1"), Package("libc6", "1", licence="of another architecture"))
+    made = bill(Contents((older, user, ours, theirs), debian, "amd64", "sha256:ab"), name="x:1", build="b")
+    urls = [one["bom-ref"] for one in made["components"]]
+    assert sorted(urls) == [
+        "pkg:deb/debian/libc6@1?arch=amd64",
+        "pkg:pypi/user@1",
+        "pkg:pypi/yaml@1",
+        "pkg:pypi/yaml@2",
+    ]
+    assert {"ref": "pkg:pypi/user@1", "dependsOn": ["pkg:pypi/yaml@2"]} in made["dependencies"]
+
+
+@pytest.mark.parametrize("command", ["sbom", "provenance"])
+@pytest.mark.parametrize(("build", "words"), [("", "names no build"), ("0123", "says that it is build 0123")])
+def test_an_image_of_another_checkout_is_not_vouched_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, build: str, words: str
+) -> None:
+    flags = ["--allow-changes"] if command == "provenance" else []
+    assert cli.run(command, ["--image", str(image_of(tmp_path, [], build=build)), *flags]) == 1
+    told = capsys.readouterr()
+    assert words in told.err and f"BUILD={images.operator_build()}" in told.err and not told.out
 
 
 def test_the_bill_names_everything_and_is_the_same_each_time(image: Path) -> None:
@@ -184,7 +247,8 @@ def test_changes_that_no_commit_holds_are_not_vouched_for(
     assert cli.run("provenance", ["--image", str(image)]) == 1
     assert "1 files differ from commit" in capsys.readouterr().err
     assert cli.run("provenance", ["--image", str(image), "--allow-changes"]) == 0
-    assert json.loads(capsys.readouterr().out)["predicate"]["buildDefinition"]["internalParameters"]["changedFiles"]
+    told = json.loads(capsys.readouterr().out)["predicate"]["buildDefinition"]["internalParameters"]
+    assert told == {"build": images.operator_build(), "changedFiles": ["file"]}
 
 
 Database = Callable[[dict[str, list[str]]], str]
@@ -262,3 +326,12 @@ def test_both_builders_start_the_operator_alike(stages: list[list[tuple[str, str
     assert final["USER"] == config.user and final["WORKDIR"] == config.directory
     assert set(config.environment) < set(final["ENV"].split())
     assert "PYTHONDONTWRITEBYTECODE=1" in config.environment and "HOME=/tmp" in config.environment  # read-only root
+
+
+def test_an_image_built_by_hand_calls_itself_by_the_version(
+    stages: list[list[tuple[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final = stages[-1]
+    assert ("ARG", "BUILD=") in final and "TRAINYARD_BUILD=${BUILD}" in dict(final)["ENV"].split()
+    monkeypatch.setenv("TRAINYARD_BUILD", "")
+    assert read_settings({}).build == VERSION
