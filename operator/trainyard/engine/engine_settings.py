@@ -23,7 +23,7 @@ class EngineSettings:
     """Where jobs are looked after; empty: everywhere."""
     workers: int = 32
     """Jobs planned and acted upon at the same time."""
-    create_window: int = 64
+    create_window: int = 128
     """Pods of one job being created at the same time, once the first ones were accepted."""
     delete_window: int = 64
     schedule_debounce: float = 0.03

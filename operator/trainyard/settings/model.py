@@ -83,7 +83,13 @@ class Settings(BaseSettings):
         Group.CLUSTER, (), "Namespaces whose jobs are served. Empty: all of them (needs the cluster role)."
     )
     api_in_flight: int = setting(
-        Group.CLUSTER, 64, "Requests to the API server that may be under way at once.", unit="requests", ge=1, le=1000
+        Group.CLUSTER,
+        160,
+        "Requests to the API server that may be under way at once: more than the creation of one gang takes, so that no "
+        "other job waits behind it.",
+        unit="requests",
+        ge=1,
+        le=1000,
     )
     api_timeout: Span = setting(
         Group.CLUSTER, 30.0, "How long one request may take before it counts as lost.", unit="seconds", ge=1, le=300
@@ -127,7 +133,7 @@ class Settings(BaseSettings):
     workers: int = setting(Group.WORK, 32, "Jobs that are worked on at once.", unit="jobs", ge=1, le=256)
     create_window: int = setting(
         Group.WORK,
-        64,
+        128,
         "Pods of one gang that are being created at once, after a slow start.",
         unit="requests",
         ge=1,
