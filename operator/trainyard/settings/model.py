@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     api_in_flight: int = setting(
         Group.CLUSTER,
         160,
-        "Requests to the API server that may be under way at once: more than the creation of one gang takes, so that no "
+        "Requests to the API server that may be under way at once: more than the creation of one gang takes, so no "
         "other job waits behind it.",
         unit="requests",
         ge=1,
