@@ -124,6 +124,34 @@ async def test_two_jobs_never_share_a_checkpoint_directory(world: World) -> None
     assert world.pods(waiting) == []
 
 
+async def test_a_restarting_job_keeps_its_checkpoint_directory_and_a_suspended_one_gives_it_up(world: World) -> None:
+    await world.add_nodes(2)
+    await world.add_shared_volume("shared")
+    await world.operator()
+    saving = {
+        "checkpoint": {"volume": {"claimName": "shared"}, "directory": "same"},
+        "failurePolicy": {"backoff": {"initialSeconds": 4}},
+    }
+    await world.apply(job("one", role(replicas=1), **saving))
+    await world.until_phase("one", "Running")
+    await world.apply(job("two", role(replicas=1), **saving))
+    await until_waiting(world, "two", "DirectoryInUse")
+    await world.finish_all("one", code=1)
+    await world.until(lambda: world.status("one")["attempt"] == 1, "the first failure")
+    await world.until_phase("one", "Running")
+    await world.finish_all("one", code=1)
+    await until_waiting(world, "one", "Backoff")
+    assert world.live("one") == [] and world.condition("two", "Placed")["reason"] == "DirectoryInUse"
+    await world.until_phase("one", "Running")
+    assert world.status("one")["attempt"] == 2 and world.pods("two") == []
+
+    await world.patch_job("one", {"suspend": True})
+    await world.until_phase("two", "Running")
+    await world.patch_job("one", {"suspend": False})
+    assert "belongs to job two" in await until_waiting(world, "one", "DirectoryInUse")
+    assert world.live("one") == []
+
+
 async def test_a_start_that_misses_its_deadline_is_given_back_whole(world: World) -> None:
     await world.add_nodes(2)
     await world.operator()

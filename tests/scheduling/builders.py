@@ -111,8 +111,8 @@ class Cluster:
     def terminating(self, namespace: str = "team") -> Cluster:
         return self._with(namespaces={namespace: NamespaceView(namespace, terminating=True)})
 
-    def directory(self, job: str, claim: str, directory: str) -> Cluster:
-        held = HeldDirectory("team", claim, directory, job, f"uid-{job}")
+    def directory(self, job: str, claim: str, directory: str, **fields: Any) -> Cluster:
+        held = HeldDirectory("team", claim, directory, job, f"uid-{job}", **fields)
         return self._with(directories=(*self.snapshot.directories, held))
 
     def foreign(self, **pods: int) -> Cluster:

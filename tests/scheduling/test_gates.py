@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from scheduling.builders import (
@@ -134,6 +136,44 @@ def test_job_that_waits_for_room_keeps_its_directory_against_those_behind() -> N
     large = make_gang("large", age=9, claim="ckpt", directory="d").workers(4)
     decision = decide(cluster, large, ckpt("small", age=5, directory="d", duration_bound=60.0))
     assert refused(decision) == {"large": "InsufficientCapacity", "small": "DirectoryInUse"}
+
+
+def test_a_job_between_two_attempts_keeps_its_directory_even_against_a_higher_priority() -> None:
+    cluster = YARD.claim("ckpt").priority("high", 9).directory("begun", "ckpt", "d", in_use=False, since=NOW - 60)
+    begun = ckpt("begun", age=5, directory="d", attempt=1, not_before=NOW + 30)
+    eager = ckpt("eager", age=99, directory="d", priority_class="high")
+    decision = decide(cluster, begun, eager)
+    assert refused(decision) == {"begun": "Backoff", "eager": "DirectoryInUse"}
+    assert "belongs to job begun, which has begun" in decision.refusals[0].message
+    later = decide(cluster, begun, eager, now=NOW + 30)
+    assert granted(later) == ["begun"] and refused(later) == {"eager": "DirectoryInUse"}
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "first"),
+    [
+        ({"in_use": True, "since": NOW - 5}, {"in_use": False, "since": NOW - 60}, "one"),
+        ({"in_use": False, "since": NOW - 5}, {"in_use": False, "since": NOW - 60}, "two"),
+        ({"in_use": True, "since": NOW - 5}, {"in_use": True, "since": NOW - 60}, "two"),
+        ({"in_use": False, "since": NOW - 5}, {"in_use": False, "since": NOW - 5}, "one"),
+    ],
+)
+def test_of_two_jobs_that_began_with_one_directory_one_waits_for_the_other(
+    one: dict[str, Any], two: dict[str, Any], first: str
+) -> None:
+    cluster = YARD.claim("ckpt").directory("one", "ckpt", "d", **one).directory("two", "ckpt", "d", **two)
+    second = "two" if first == "one" else "one"
+    gangs = [ckpt(name, age=age, directory="d", attempt=1) for name, age in ((first, 5), (second, 99))]
+    decision = decide(cluster, *gangs)
+    assert granted(decision) == [first] and refused(decision) == {second: "DirectoryInUse"}
+    assert f"belongs to job {first}" in decision.refusals[0].message
+
+
+def test_a_directory_of_a_deleted_job_names_the_pods_that_still_end() -> None:
+    cluster = YARD.claim("ckpt").directory("old", "ckpt", "d", deleted=True)
+    told = refusal(cluster, ckpt("new", directory="d")).message
+    assert "job old, which is deleted and has pods" in told
+    assert told.endswith("kubectl get pods -o wide -n team -l trainyard.dev/job-uid=uid-old")
 
 
 def test_single_node_claim_puts_the_gang_on_one_node() -> None:

@@ -144,15 +144,22 @@ def _reservations(store: Store) -> tuple[Reservation, ...]:
 
 
 def _directories(store: Store) -> Iterable[HeldDirectory]:
-    """Of every job that may have somebody writing: an open attempt, a grant, or pods that are still ending."""
-    for job in store.jobs.values():
+    """Of every job that has begun and not ended, also between its attempts: who resumed from its checkpoints then would
+    have them overwritten. A suspension ends it too, and takes `startedAt` with it."""
+    for job in (*store.jobs.values(), *store.departed.values()):
         if job.spec is None or job.spec.checkpoint is None:
             continue
-        status = job.status
-        live = store.gang(job.uid).live > 0
-        opening = not status.terminal and status.attempt in store.children.records(job.uid)
-        if live or opening or store.memory.grant(job.uid) is not None:
-            yield HeldDirectory(job.namespace, claim_name(job), checkpoint_directory(job), job.name, job.uid)
+        begun = job.status.started_at
+        deleted = job.uid in store.departed
+        in_use = _in_use(store, job)
+        if in_use or (begun is not None and not job.status.terminal and job.deletion is None and not deleted):
+            where = job.namespace, claim_name(job), checkpoint_directory(job)
+            yield HeldDirectory(*where, job.name, job.uid, in_use, begun or 0.0, deleted)
+
+
+def _in_use(store: Store, job: JobView) -> bool:
+    opening = not job.status.terminal and job.status.attempt in store.children.records(job.uid)
+    return store.gang(job.uid).live > 0 or opening or store.memory.grant(job.uid) is not None
 
 
 def _partly_bound(store: Store) -> Iterable[Key]:

@@ -52,6 +52,8 @@ class Store:
 
     def __init__(self, listener: Listener, clock: Callable[[], float] = steady) -> None:
         self.jobs: dict[Key, JobView] = {}
+        self.departed: dict[str, JobView] = {}
+        """By UID, jobs that are gone while pods of theirs are live: these may still write checkpoints."""
         self.table = PodTable((DEFAULT_GPU_RESOURCE,))
         self.openings = Openings()
         self.memory = Memory(clock)
@@ -85,6 +87,7 @@ class Store:
             self._forget_job(before)
             before = None
         self.jobs[job.key] = job
+        self.departed.pop(job.uid, None)
         if self._keys.get(job.uid) != job.key:
             self._keys[job.uid] = job.key
             self._disown(job)
@@ -109,6 +112,8 @@ class Store:
         self.memory.forget(job.uid)
         self.openings.forget(job.uid)
         self.table.forget_collected(job.uid, None)
+        if self.table.gang(job.uid).live:
+            self.departed[job.uid] = job
         if self.table.gang(job.uid).pods:
             self._mark(Target(job.key, job.uid), urgent=True)
         self._listener.capacity_changed()
@@ -177,6 +182,8 @@ class Store:
             pod = change.after or change.before
             assert pod is not None
             if job is None:
+                if self.table.gang(owner).live == 0 and self.departed.pop(owner, None) is not None:
+                    self._listener.capacity_changed()
                 self._mark(Target(Key(pod.namespace, pod.job), owner), urgent=change.settled)
                 # A job of that name may be waiting for this stranger to end.
                 self._mark(Target(Key(pod.namespace, pod.job)), urgent=change.settled)
@@ -366,9 +373,10 @@ def _version(job: JobView) -> int:
 
 
 def _holds(job: JobView) -> tuple[object, ...]:
-    """What others may wait for: an attempt that ends frees its nodes and its checkpoint directory."""
+    """What others may wait for: an attempt that ends frees its nodes, a job that ends or is suspended its directory."""
     status = job.status
-    return (status.attempt, status.open, status.finishing is not None, status.terminal, job.deletion is not None)
+    ending = (status.finishing is not None, status.terminal, job.deletion is not None)
+    return (status.attempt, status.open, status.started_at is not None, *ending)
 
 
 def _is_news(change: PodChange, job: JobView) -> bool:

@@ -125,13 +125,19 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class HeldDirectory:
-    """A checkpoint directory that a job with an open attempt writes to."""
+    """A checkpoint directory of a job that has begun and not ended, or whose pods may still write to it."""
 
     namespace: str
     claim: str
     directory: str
     job: str
     job_uid: str
+    in_use: bool = True
+    """Somebody may write there now, or is about to: an open attempt, a grant, or pods that are still ending."""
+    since: Instant = 0.0
+    """When the job first opened, or first after its last suspension; 0 while it never did."""
+    deleted: bool = False
+    """The job is gone, its pods are not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from trainyard.api.constants import LABEL_JOB_UID
 from trainyard.api.reasons import Reason
 from trainyard.model.cluster import GangRequest
 from trainyard.model.instants import format_instant
@@ -117,14 +118,19 @@ def _backoff(round_: Round, request: GangRequest) -> Obstacle | None:
 
 
 def _directory(round_: Round, request: GangRequest) -> Obstacle | None:
-    user = round_.directory_user(request)
-    if user is None:
+    held = round_.directory_holder(request)
+    if held is None:
         return None
+    if held.deleted:
+        state, mend = "is deleted and has pods that are still ending", "Wait until they are gone"
+        look = f"kubectl get pods -o wide -n {held.namespace} -l {LABEL_JOB_UID}={held.job_uid}"
+    else:
+        state, mend = "has begun or is ahead in the queue", "Wait until that job has ended or is suspended"
+        look = f"kubectl get tj {held.job} -n {held.namespace}"
     return Obstacle(
         Reason.DIRECTORY_IN_USE,
-        f"Directory {request.directory} of claim {request.claim} belongs to job {user}, which runs or is ahead "
-        f"in the queue; two jobs may not write to one. Wait until that job has ended, or give this one "
-        f"another checkpoint.directory. See: kubectl get tj {user} -n {request.key.namespace}",
+        f"Directory {request.directory} of claim {request.claim} belongs to job {held.job}, which {state}; two jobs "
+        f"may not write to one. {mend}, or give this one another checkpoint.directory. See: {look}",
     )
 
 

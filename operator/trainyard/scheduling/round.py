@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from trainyard.api.reasons import Reason
 from trainyard.api.types import Placement
-from trainyard.model.cluster import ClusterSnapshot, GangRequest, SchedulingPolicy, places_blindly
+from trainyard.model.cluster import ClusterSnapshot, GangRequest, HeldDirectory, SchedulingPolicy, places_blindly
 from trainyard.model.views import Instant, Key
 from trainyard.scheduling.backfill import Backfill, Hold, Marks, marks
 from trainyard.scheduling.filters import Filters
@@ -44,9 +44,9 @@ class Round:
         for request in requests:
             for node in self._held_nodes(request):
                 self._returning.setdefault(node, set()).add(request.uid)
-        self._directories: dict[_Directory, tuple[str, str]] = {
-            (d.namespace, d.claim, d.directory): (d.job, d.job_uid) for d in cluster.directories
-        }
+        self._directories: dict[_Directory, HeldDirectory] = {}
+        for held in sorted(cluster.directories, key=_first_in):
+            self._directories.setdefault((held.namespace, held.claim, held.directory), held)
 
     def delegated(self, request: GangRequest) -> bool:
         """The cluster's own scheduler chooses the nodes: asked for, the accelerators do not show on nodes, or room
@@ -57,10 +57,10 @@ class Round:
     def device_backed(self, request: GangRequest) -> bool:
         return any(r.accelerator in self.policy.device_backed for r in request.roles)
 
-    def directory_user(self, request: GangRequest) -> str | None:
+    def directory_holder(self, request: GangRequest) -> HeldDirectory | None:
         """The other job that has this job's checkpoint directory, or is ahead of it for it."""
-        user = self._directories.get(_directory(request)) if request.directory else None
-        return user[0] if user and user[1] != request.uid else None
+        held = self._directories.get(_directory(request)) if request.directory else None
+        return held if held is not None and held.job_uid != request.uid else None
 
     def behind(self, request: GangRequest, ahead: GangRequest, end_by: Instant, harm: str) -> Obstacle:
         """It must not pass the job ahead."""
@@ -119,8 +119,15 @@ class Round:
 
     def _claim_directory(self, request: GangRequest) -> None:
         if request.directory:
-            self._directories[_directory(request)] = (request.key.name, request.uid)
+            where = _directory(request)
+            self._directories[where] = HeldDirectory(*where, request.key.name, request.uid)
 
 
 def _directory(request: GangRequest) -> _Directory:
     return request.key.namespace, request.claim, request.directory
+
+
+def _first_in(held: HeldDirectory) -> tuple[object, ...]:
+    """Who may be writing comes first, then who began first. Two hold one where a directory was changed while its job
+    was ending, or where both began under a build that allowed it; each must know the same one of them ahead."""
+    return not held.in_use, held.since, held.job_uid

@@ -1,0 +1,117 @@
+"""Whose is a checkpoint directory, from a job's first open to its end, however it goes in between?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from engine.fakes import KEY, NOW, Bench
+from support.manifests import job as job_manifest
+from trainyard.api.reasons import Phase, Reason
+from trainyard.engine.snapshots import cluster_snapshot
+from trainyard.kube.resources import TRAINING_JOBS
+from trainyard.model.cluster import GangRequest, Grant
+from trainyard.model.status import Finishing, JobStatus
+from trainyard.model.translate import job_view
+
+CHECKPOINT: dict[str, Any] = {"volume": {"claimName": "ckpt"}, "directory": "same"}
+
+
+@pytest.fixture
+def saving(bench: Bench) -> Bench:
+    """The bench's job keeps checkpoints."""
+    raw = bench.api.objects[(str(TRAINING_JOBS), "gpt")]
+    raw["spec"]["checkpoint"] = CHECKPOINT
+    raw["metadata"]["generation"] = 2
+    bench.api.put(TRAINING_JOBS, raw)
+    bench.sync()
+    return bench
+
+
+def holders(bench: Bench) -> list[tuple[str, bool]]:
+    """Who holds a directory, and whether somebody may be writing there now."""
+    return [(held.job, held.in_use) for held in cluster_snapshot(bench.store).directories]
+
+
+def opened(bench: Bench) -> None:
+    """Attempt 0 is open, and has been for a minute."""
+    bench.open()
+    bench.set_status(replace(bench.job.status, started_at=NOW - 60))
+
+
+def test_a_job_that_never_opened_holds_no_directory_until_it_is_granted(saving: Bench) -> None:
+    assert holders(saving) == []
+    request = GangRequest(KEY, "job-1", 0, saving.job.spec_hash, NOW, ())
+    saving.store.memory.hold(Grant(KEY, "job-1", 0, request.spec_hash, (), NOW), request, 30.0)
+    assert holders(saving) == [("gpt", True)]
+
+
+def test_a_job_keeps_its_directory_between_its_attempts(saving: Bench) -> None:
+    opened(saving)
+    pod = saving.pod(0)
+    assert holders(saving) == [("gpt", True)]
+    saving.set_status(JobStatus(attempt=1, started_at=NOW - 60))
+    assert holders(saving) == [("gpt", True)], "its last pod may still write"
+    saving.store.delete_pod(pod.uid, None)
+    assert holders(saving) == [("gpt", False)]
+    (held,) = cluster_snapshot(saving.store).directories
+    assert (held.claim, held.directory, held.job_uid, held.since) == ("ckpt", "same", "job-1", NOW - 60)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        JobStatus(attempt=1),
+        JobStatus(
+            attempt=1,
+            started_at=NOW,
+            phase=Phase.FAILED,
+            finishing=Finishing(Phase.FAILED, Reason.MAX_RESTARTS_EXCEEDED, "x"),
+        ),
+    ],
+    ids=["suspended", "failed"],
+)
+def test_a_directory_is_given_up_with_a_suspension_and_an_end(saving: Bench, status: JobStatus) -> None:
+    opened(saving)
+    pod = saving.pod(0)
+    saving.set_status(status)
+    assert holders(saving) == [("gpt", True)]
+    saving.store.delete_pod(pod.uid, None)
+    assert holders(saving) == []
+
+
+def test_a_suspension_between_two_attempts_wakes_who_waits_for_the_directory(saving: Bench) -> None:
+    saving.set_status(JobStatus(attempt=1, started_at=NOW))
+    assert holders(saving) == [("gpt", False)]
+    saving.listener.capacity = 0
+    saving.set_status(JobStatus(attempt=1))
+    assert holders(saving) == [] and saving.listener.capacity == 1
+
+
+def test_a_job_that_is_being_deleted_holds_it_only_while_its_pods_live(saving: Bench) -> None:
+    opened(saving)
+    pod = saving.pod(0)
+    saving.set_status(JobStatus(attempt=1, started_at=NOW))
+    raw = saving.api.objects[(str(TRAINING_JOBS), "gpt")]
+    raw["metadata"] |= {"deletionTimestamp": "2027-01-15T08:00:00Z"}
+    saving.api.put(TRAINING_JOBS, raw)
+    saving.sync()
+    assert holders(saving) == [("gpt", True)]
+    saving.store.delete_pod(pod.uid, None)
+    assert holders(saving) == []
+
+
+def test_a_job_that_is_gone_holds_it_while_its_pods_live(saving: Bench) -> None:
+    opened(saving)
+    pods = [saving.pod(rank) for rank in (0, 1)]
+    saving.store.delete_job("job-1")
+    assert holders(saving) == [("gpt", True)]
+    raw = job_manifest("gpt", checkpoint=CHECKPOINT)
+    raw["metadata"] |= {"namespace": "default", "uid": "job-2", "generation": 1, "resourceVersion": "9000"}
+    saving.store.upsert_job(job_view(raw))
+    saving.store.delete_pod(pods[0].uid, None)
+    assert holders(saving) == [("gpt", True)]
+    saving.store.delete_pod(pods[1].uid, None)
+    assert holders(saving) == []
