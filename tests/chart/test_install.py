@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from chart.release import Release, as_build
+from chart.release import OPERATOR, Release, as_build
 from support.manifests import job, role
 from support.world import TEST_LABEL, World
 from trainyard.api.constants import ANNOTATION_BUILD
+from trainyard.kube.resources import LEASES
 from yardlib import build
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(900)]  # Helm may have to be built first
@@ -19,6 +23,7 @@ pytestmark = [pytest.mark.nodes, pytest.mark.timeout(900)]  # Helm may have to b
 Object = dict[str, Any]
 # Real nodes only: the operator's image has a Python, and a shell is not needed.
 SLEEP = ["python3", "-c", "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit()); signal.pause()"]
+SOON = 8.0  # seconds; a candidate looks every two, and half of what a Lease lasts that nobody gave back
 KEPT = {"serviceaccount", "configmap", "deployment", "clusterrole", "clusterrolebinding", "validatingadmissionpolicy"}
 
 
@@ -44,6 +49,43 @@ async def led_by_another(world: World, release: Release, before: str) -> str:
     return str(leader)
 
 
+@asynccontextmanager
+async def lease_watched(world: World, release: Release) -> AsyncIterator[list[Object]]:
+    """What the operators' Lease says while this is open, change by change."""
+    one = f"metadata.name={OPERATOR}"
+    page = await world.client.list(LEASES, release.home, fields=one)
+    said: list[Object] = [lease["spec"] for lease in page.items]
+
+    async def follow() -> None:
+        version = page.resource_version
+        async for event in world.client.watch(LEASES, release.home, resource_version=version, fields=one):
+            if event.type != "BOOKMARK":
+                said.append(event.object["spec"])
+
+    watch = asyncio.create_task(follow())
+    try:
+        yield said
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+
+
+async def given_back_and_taken(world: World, said: list[Object], before: str) -> None:
+    """The leader from before gave its Lease back, and another soon had it: a Lease that nobody gives back is taken too,
+    but only when its 15 s are over. The instants are the Lease's own, by the API server's clock."""
+
+    def later() -> list[Object]:
+        last = max(n for n, spec in enumerate(said) if str(spec["holderIdentity"]).startswith(f"{before}_"))
+        return said[last + 1 :]
+
+    await world.poll(lambda: any(spec["holderIdentity"] for spec in later()), "another leader")
+    given, *rest = later()
+    assert given["holderIdentity"] == "", f"{before} did not give its Lease back: {given}"
+    taken = next(spec for spec in rest if spec["holderIdentity"])
+    waited = datetime.fromisoformat(taken["acquireTime"]) - datetime.fromisoformat(given["renewTime"])
+    assert waited.total_seconds() < SOON, f"given back: {given}\ntaken: {taken}"
+
+
 @pytest.mark.parametrize("program", ["helm", pytest.param("helm3", marks=pytest.mark.slow)])
 async def test_it_is_installed_tested_upgraded_and_removed_under_a_running_job(
     world: World, release: Release, program: str
@@ -57,8 +99,9 @@ async def test_it_is_installed_tested_upgraded_and_removed_under_a_running_job(
     await world.until_phase("trains", "Running")
     before, leader = uids(world, "trains"), release.leader()
 
-    await release.upgrade("--wait", "--timeout=2m")
-    await led_by_another(world, release, leader)
+    async with lease_watched(world, release) as said:
+        await release.upgrade("--wait", "--timeout=2m")
+        await given_back_and_taken(world, said, leader)
     assert uids(world, "trains") == before
     assert world.phase("trains") == "Running"
     await world.apply(resident("another", replicas=1))
@@ -74,16 +117,34 @@ async def test_it_is_installed_tested_upgraded_and_removed_under_a_running_job(
 
 
 @pytest.mark.slow
+async def test_a_kind_that_is_not_kept_goes_with_the_release_and_so_do_its_jobs_and_their_pods(
+    world: World, release: Release
+) -> None:
+    await release.install(crds={"keep": False})
+    await world.open()
+    await world.apply(resident("trains"))
+    await world.until_phase("trains", "Running")
+    assert world.pods("trains")
+
+    await release.uninstall()
+    assert left_over(release) == ""
+    get = ("get", "crd", "trainingjobs.trainyard.dev", "--ignore-not-found", "-o", "name")
+    await world.poll(lambda: not release.cluster.kubectl(*get).stdout.strip(), "the kind to go")
+    await world.until(lambda: not world.pods("trains"), "the pods to go with the kind")
+
+
+@pytest.mark.slow
 async def test_a_rollback_leaves_running_jobs_alone(world: World, release: Release) -> None:
     await release.install(await release.older(), **as_build("older"))
     await release.upgrade("--wait", "--timeout=2m", settings={"workers": 8})
     await world.open()
     await world.apply(resident("trains"))
     await world.until_phase("trains", "Running")
-    before, leader = uids(world, "trains"), release.leader()
+    before, leader = uids(world, "trains"), str(await world.poll(release.leader, "a leader"))
 
-    await release.rollback(1)
-    await led_by_another(world, release, leader)
+    async with lease_watched(world, release) as said:
+        await release.rollback(1)
+        await given_back_and_taken(world, said, leader)
     assert uids(world, "trains") == before
     (pod,) = [pod for pod in release.operators() if not pod["metadata"].get("deletionTimestamp")]
     assert {"name": "TRAINYARD_BUILD", "value": "older"} in pod["spec"]["containers"][0]["env"]
