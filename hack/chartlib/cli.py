@@ -24,12 +24,16 @@ def described() -> dict[Path, str]:
     """What explains and checks the values."""
     values = comments.read((CHART / "values.yaml").read_text(encoding="utf-8"))
     facts = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
-    return {CHART / "values.schema.json": schema.render(values), CHART / "README.md": readme.render(values, facts)}
+    return {
+        CHART / "values.schema.json": schema.render(values),
+        CHART / "files/spans.yaml": schema.spans(),
+        CHART / "README.md": readme.render(values, facts),
+    }
 
 
 def installed() -> dict[Path, str]:
     """What kubectl applies."""
-    return {ROOT / "manifests/install.yaml": install.render()}
+    return {ROOT / "manifests/install.yaml": install.render(), ROOT / "manifests/crds.yaml": install.kinds()}
 
 
 def main(argv: Sequence[str]) -> int:

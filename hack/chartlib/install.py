@@ -1,4 +1,4 @@
-"""Makes the one file that installs everything with kubectl: the chart with its defaults, without Helm's marks."""
+"""Makes what kubectl installs: the chart with its defaults, without Helm's marks; and the kinds of it alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import yaml
 from chartlib import chart
 
 HEADER = "# Installs Trainyard. Rendered by hack/manifests from charts/trainyard; change that.\n"
+KINDS_HEADER = "# Trainyard's kinds alone; install.yaml holds them too. Rendered by hack/manifests; change crds/.\n"
 IMAGE = ("trainyard.dev/operator", "dev")
 KINDS_FIRST = ("Namespace", "CustomResourceDefinition", "ServiceAccount")
 
@@ -30,13 +31,23 @@ metadata:
 
 
 def render(image: str = ":".join(IMAGE)) -> str:
-    """The file's text."""
-    rendered = chart.texts({**_VALUES, "image": _image(image)})
-    found = [_NAMESPACE]
-    for name, text in rendered.items():
-        if not name.endswith(".txt") and not name.startswith("templates/tests/"):
-            found += [_without_marks(document) for document in chart.documents(text)]
-    return HEADER + "---\n".join(sorted(found, key=_order))
+    """The text of the file with everything."""
+    return HEADER + "---\n".join(sorted([_NAMESPACE, *_rendered({"image": _image(image)})], key=_order))
+
+
+def kinds() -> str:
+    """The text of the file with the kinds."""
+    return KINDS_HEADER + "---\n".join(_rendered({}, only="templates/crds.yaml"))
+
+
+def _rendered(values: chart.Object, only: str = "templates/") -> list[str]:
+    """The documents of the chart's templates whose names begin so, tests left out."""
+    return [
+        _without_marks(document)
+        for name, text in chart.texts({**_VALUES, **values}).items()
+        if name.startswith(only) and not name.endswith(".txt") and not name.startswith("templates/tests/")
+        for document in chart.documents(text)
+    ]
 
 
 def _image(image: str) -> dict[str, str]:

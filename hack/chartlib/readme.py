@@ -26,8 +26,9 @@ $ helm test trainyard -n trainyard-system
 How to get an image, upgrade, roll back, remove, and install without Helm: [docs/install.md](../../docs/install.md).
 Helm {helm}; Kubernetes {kubernetes}.
 
-An unknown key is refused, and so is a value that the operator would refuse. `ci/` holds values that are tested: the
-default, two operators on two nodes, two namespaces without cluster-wide rights to write, everything for Prometheus.
+An unknown key is refused, and so is a value of `settings` that the operator would refuse; what `extraEnv` and
+`extraArgs` say is the operator's to judge. `ci/` holds values that are tested: the default, two operators on two nodes,
+two namespaces without cluster-wide rights, everything for Prometheus.
 """
 
 

@@ -25,7 +25,11 @@ Object = dict[str, Any]
 
 def rendered(tree: Tree) -> list[str]:
     """Objects that a strict API server would refuse, and what Helm's own lint says of the chart."""
-    found = [f"manifests/install.yaml: {wrong}" for wrong in _wrong(_objects(tree.root / "manifests/install.yaml"))]
+    found = [
+        f"{name}: {wrong}"
+        for name in ("manifests/install.yaml", "manifests/crds.yaml")
+        for wrong in _wrong(_objects(tree.root / name))
+    ]
     for name, values in chart.ci_values().items():
         try:
             objects = chart.objects(values)

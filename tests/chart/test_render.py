@@ -108,7 +108,7 @@ def test_what_nobody_knows_is_refused_by_name(values: Object, named: str) -> Non
 
 @pytest.mark.parametrize("value", ["90s", "1m30s", "1h", 90, 0.5])
 def test_spans_may_be_written_as_the_operator_reads_them(value: object) -> None:
-    assert f"stuckAfter: {value}" in settings_file({"settings": {"stuckAfter": value}})
+    assert f"backfillBound: {value}" in settings_file({"settings": {"backfillBound": value}})
 
 
 def test_other_settings_make_other_pods_and_nothing_else_does() -> None:
@@ -132,6 +132,7 @@ def test_other_settings_make_other_pods_and_nothing_else_does() -> None:
         ({"metrics": {"serviceMonitor": {"enabled": True}, "service": {"create": False}}}, "service.create"),
         ({"metrics": {"enabled": False, "podMonitor": {"enabled": True}}}, "nothing for a monitor to read"),
         ({"metrics": {"auth": "kubernetes"}}, "metrics.tls.secretName"),
+        ({"settings": {"topologyLevels": {"rack": "a/r", "host": "b/h"}}}, "Helm sorts the keys of a mapping"),
         ({"podDisruptionBudget": {"minAvailable": 1, "maxUnavailable": 1}}, "not both"),
         ({"metrics": {"prometheusRule": {"enabled": True, "disabled": ["NoSuch"]}}}, "there is no alert NoSuch"),
     ],
@@ -212,6 +213,15 @@ def test_the_kind_is_the_generated_one_and_kept_unless_asked() -> None:
     assert rendered["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     assert "annotations" not in the("CustomResourceDefinition", {"crds": {"keep": False}})["metadata"]
     assert of_kind("CustomResourceDefinition", {"crds": {"install": False}}) == []
+
+
+def test_the_kinds_alone_are_those_of_the_whole() -> None:
+    """With the labels by which both are found and removed."""
+    manifests = chart.ROOT / "manifests"
+    alone = list(yaml.safe_load_all((manifests / "crds.yaml").read_text()))
+    whole = list(yaml.safe_load_all((manifests / "install.yaml").read_text()))
+    assert alone == [thing for thing in whole if thing["kind"] == "CustomResourceDefinition"]
+    assert alone[0]["metadata"]["labels"]["app.kubernetes.io/part-of"] == "trainyard"
 
 
 # Pods

@@ -74,36 +74,3 @@ annotations:
 {{- define "trainyard.testNamespace" -}}
 {{- .Values.tests.namespace | default (first (append .Values.watchNamespaces .Release.Namespace)) }}
 {{- end }}
-
-{{/* What cannot be told by a schema. */}}
-{{- define "trainyard.check" -}}
-{{- $metrics := .Values.metrics }}
-{{- if and $metrics.serviceMonitor.enabled $metrics.podMonitor.enabled }}
-{{- fail "metrics.serviceMonitor and metrics.podMonitor are both enabled: every series would be there twice; choose one" }}
-{{- end }}
-{{- if and $metrics.serviceMonitor.enabled (not $metrics.service.create) }}
-{{- fail "metrics.serviceMonitor needs metrics.service.create; or enable metrics.podMonitor instead" }}
-{{- end }}
-{{- if and (not $metrics.enabled) (or $metrics.serviceMonitor.enabled $metrics.podMonitor.enabled) }}
-{{- fail "metrics.enabled is false, so there is nothing for a monitor to read" }}
-{{- end }}
-{{- if and (not $metrics.tls.secretName) (or (eq $metrics.auth "kubernetes") $metrics.tls.clientCAKey) }}
-{{- fail "metrics.auth: kubernetes and metrics.tls.clientCAKey need metrics.tls.secretName: tokens do not travel in the clear" }}
-{{- end }}
-{{- if eq (int $metrics.port) 8080 }}
-{{- fail "metrics.port: the probes are served on 8080; choose another" }}
-{{- end }}
-{{- $selector := include "trainyard.selectorLabels" . | fromYaml }}
-{{- range $key := concat (keys (.Values.podLabels | default dict)) (keys (.Values.commonLabels | default dict)) }}
-{{- if hasKey $selector $key }}
-{{- fail (printf "podLabels and commonLabels may not set %s: the Deployment knows its pods by it" $key) }}
-{{- end }}
-{{- end }}
-{{- if and (has "Deny" .Values.admissionPolicy.actions) (has "Warn" .Values.admissionPolicy.actions) }}
-{{- fail "admissionPolicy.actions: Deny and Warn exclude each other; a refusal warns by itself" }}
-{{- end }}
-{{- $budget := .Values.podDisruptionBudget }}
-{{- if not (or (kindIs "invalid" $budget.minAvailable) (kindIs "invalid" $budget.maxUnavailable)) }}
-{{- fail "podDisruptionBudget: set minAvailable or maxUnavailable, not both" }}
-{{- end }}
-{{- end }}

@@ -16,6 +16,10 @@ scheme: https
 tlsConfig:
   {{- toYaml (.monitor.tlsConfig | default (dict "insecureSkipVerify" true)) | nindent 2 }}
 {{- end }}
+{{- with .monitor.authorization }}
+authorization:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .monitor.relabelings }}
 relabelings:
   {{- toYaml . | nindent 2 }}

@@ -15,9 +15,8 @@ spec:
       replicas: 2
       template:
         spec:
-          {{- with .Values.imagePullSecrets }}
-          imagePullSecrets:
-            {{- toYaml . | nindent 12 }}
+          {{- with include "trainyard.testPlace" . | trim }}
+          {{- . | nindent 10 }}
           {{- end }}
           securityContext:
             runAsNonRoot: true
@@ -34,4 +33,15 @@ spec:
               securityContext:
                 allowPrivilegeEscalation: false
                 capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* What lets the pods of such a job onto nodes, and their image in. */}}
+{{- define "trainyard.testPlace" -}}
+{{- $place := dict "imagePullSecrets" .Values.imagePullSecrets "nodeSelector" .Values.tests.nodeSelector "tolerations" .Values.tests.tolerations }}
+{{- range $key, $value := $place }}
+{{- with $value }}
+{{ $key }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
 {{- end }}

@@ -14,9 +14,9 @@ from pydantic import BeforeValidator
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
-_LEVEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+LEVEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def read_span(value: object) -> float:
@@ -52,7 +52,7 @@ def read_label_keys(value: object) -> tuple[str, ...]:
     """Names of labels, annotations or resources."""
     keys = read_list(value)
     for key in keys:
-        if not _LABEL_KEY.fullmatch(key):
+        if not LABEL_KEY.fullmatch(key):
             raise ValueError(f"{key!r} is not a name as labels and resources have; write team,example.com/cost-centre")
     return keys
 
@@ -61,7 +61,7 @@ def read_selector(value: object) -> tuple[tuple[str, str], ...]:
     """`key=value,key2=value2`, or a mapping in a file."""
     pairs = _read_pairs(value, "is not a list of labels; write key=value,other=value")
     for key, text in pairs:
-        if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(text):
+        if not LABEL_KEY.fullmatch(key) or not LABEL_VALUE.fullmatch(text):
             raise ValueError(f"{key}={text} is not a label that a node can carry; write key=value,other=value")
     return pairs
 
@@ -70,7 +70,7 @@ def read_levels(value: object) -> tuple[tuple[str, str], ...]:
     """`rack=example.com/rack,host=kubernetes.io/hostname`, widest first, or a mapping in a file."""
     pairs = _read_pairs(value, "is not a list of levels; write rack=example.com/rack,host=kubernetes.io/hostname")
     for level, label in pairs:
-        if not _LEVEL.fullmatch(level) or not _LABEL_KEY.fullmatch(label):
+        if not LEVEL.fullmatch(level) or not LABEL_KEY.fullmatch(label):
             raise ValueError(
                 f"{level}={label} is not a level and its node label; "
                 "write the widest level first: rack=example.com/rack,host=kubernetes.io/hostname"
