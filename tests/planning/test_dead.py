@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from builders import JobBuilder, make_job, make_pod
+from builders.pods import exited
 from planning.support import (
     at_rest,
     gate,
@@ -18,6 +19,7 @@ from planning.support import (
     steps_of,
     written,
 )
+from trainyard.api.names import pod_name, uid5
 from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
 from trainyard.model.plan import (
     ConfirmRecord,
@@ -89,19 +91,91 @@ def test_dead_node_actions(replicas: int, action: str, waits: bool) -> None:
     assert bool(steps_of(planned(job), CreateRecord)) is not waits
 
 
-@pytest.mark.parametrize(("action", "waits"), [("Auto", False), ("Proceed", False), ("Wait", True)])
-def test_dead_pods_of_an_earlier_job_of_the_name_are_judged_alike(action: str, waits: bool) -> None:
+# A cut-off gang that misses nobody
+
+
+def cut_off(job: JobBuilder, *silent: str) -> JobBuilder:
+    """The job runs; these nodes fall silent for good, and what ran elsewhere ends in its time. Grace 10."""
+    for node in silent:
+        job.node_unknown(node)
+    at_rest(job)
+    job.hosts.clear()
+    for name, pod in list(job.pods.items()):
+        if pod.node in silent:
+            job.pods[name] = replace(pod, deletion=job.now + 10, deletion_grace=10)
+        else:
+            del job.pods[name]
+    return at_rest(at_rest(job).passed(60)).granted(*[f"m{i}" for i in range(job.size)])
+
+
+def opens(job: JobBuilder) -> bool:
+    return bool(steps_of(planned(job), CreateRecord))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "silent", "waits"),
+    [
+        (("n0", "n0", "n0"), ("n0",), True),
+        (("n0", "n0", "n1"), ("n0",), False),
+        (("n0", "n0", "n1"), ("n0", "n1"), True),
+    ],
+    ids=["all on one node", "one rank elsewhere", "all nodes silent"],
+)
+def test_a_gang_of_which_no_rank_is_known_to_have_ended_is_waited_for(
+    nodes: tuple[str, ...], silent: tuple[str, ...], waits: bool
+) -> None:
+    job = cut_off(at_rest(make_job().workers(3).opened(0, *nodes).running()), *silent)
+    assert opens(job) is not waits
+    if waits:
+        reason, message = gate(job)
+        assert reason is Reason.EARLIER_ATTEMPT_ENDING and "kubectl delete node n0" in message
+        del job.pods[job.pod_name(2, attempt=0)]
+        assert opens(at_rest(job)), "one of its ranks is gone: the others miss it"
+
+
+def test_a_rank_that_has_ended_on_the_silent_node_is_missed_there() -> None:
+    job = at_rest(make_job().workers(2).opened(0, "n0", "n0").running())
+    job.change(1, lambda p: exited(p, 0, p.resource_version + 1))
+    assert opens(cut_off(at_rest(job), "n0"))
+
+
+def test_each_world_of_a_gang_is_judged_by_itself_but_not_one_that_only_serves() -> None:
+    def gang(completes: bool) -> JobBuilder:
+        job = make_job().workers(2, framework="torch")
+        job.role("rollout", 2, framework="jax", completes=completes)
+        return at_rest(job.opened(0, "n0", "n0", "n1", "n1").running())
+
+    assert not opens(cut_off(gang(completes=True), "n0")), "the torch world stands whole on n0"
+    assert not opens(cut_off(gang(completes=True), "n1"))
+    assert opens(cut_off(gang(completes=False), "n1"))
+
+
+def test_without_its_record_a_cut_off_gang_is_taken_to_have_had_the_spec_s_shape() -> None:
+    job = cut_off(at_rest(make_job().workers(2).opened(0, "n0", "n0").running()), "n0")
+    job.records.clear()
+    assert not opens(job)
+    assert opens(at_rest(job.spec(failurePolicy={"deadNode": {"action": "Proceed"}})))
+
+
+@pytest.mark.parametrize(
+    ("action", "ranks", "waits"),
+    [("Auto", 1, False), ("Auto", 2, True), ("Proceed", 2, False), ("Wait", 1, True)],
+)
+def test_dead_pods_of_an_earlier_job_of_the_name_are_judged_alike(action: str, ranks: int, waits: bool) -> None:
     job = make_job().workers(2).spec(failurePolicy={"deadNode": {"action": action}}).probed().with_service()
-    late = make_pod("gpt-old-a0-worker-0", job_uid="old", incarnation=0, phase=PodPhase.RUNNING, node="n9")
-    job.node("n9").strangers = (replace(late, deletion=job.now + 10, deletion_grace=10),)
+    names = [pod_name("gpt", uid5("old"), 0, "worker", rank) for rank in range(ranks)]
+    late = [make_pod(name, job_uid="old", incarnation=0, phase=PodPhase.RUNNING, node="n9") for name in names]
+    job.node("n9").strangers = tuple(replace(pod, deletion=job.now + 10, deletion_grace=10) for pod in late)
     assert gate(job)[0] is Reason.EARLIER_JOB_ENDING
     job.node_unknown("n9")
     assert gate(job)[0] is Reason.EARLIER_JOB_ENDING, "its grace is not over"
     at_rest(job.passed(11)).granted("n0", "n1")
     records = steps_of(planned(job), CreateRecord)
     assert bool(records) is not waits
-    if not waits:
-        assert records[0].draft.dead == ("gpt-old-a0-worker-0",)
+    if waits:
+        assert "kubectl delete node n9" in gate(job)[1]
+    else:
+        assert records[0].draft.dead == tuple(names)
     job.node_ready("n9")
     assert not steps_of(planned(job), CreateRecord), "it answers again, so the pod is live"
 

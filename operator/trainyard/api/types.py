@@ -294,8 +294,8 @@ class DeadNode(Model):
     """What happens when a node stops answering for good."""
 
     action: DeadNodeAction = DeadNodeAction.AUTO
-    """Proceed opens the next attempt without that node, Wait waits for it; Auto is Proceed, and Wait for a gang of
-    one pod."""
+    """Proceed opens the next attempt without that node, Wait waits for it. Auto is Proceed where a rank that the others
+    need is known to have ended, else Wait, as for a gang of one pod or one that stood on a single node."""
 
 
 class FailurePolicy(Model):

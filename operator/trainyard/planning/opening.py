@@ -103,13 +103,7 @@ def ending_message(now: Situation, pods: tuple[PodView, ...]) -> str:
     """How many pods are still ending, which first, and what to do where their node does not answer."""
     first = min(pods, key=lambda p: p.name)
     text = f"{len(pods)} pods of an earlier attempt are still ending; first: {first.name} on {first.node or 'no node'}"
-    stuck = [p for p in pods if now.node_unreachable(p.node)]
-    if stuck:
-        node = stuck[0].node
-        text += (
-            f"; node {node} does not answer, so nobody knows whether its pods still run: bring it back, or make sure "
-            f"it is off and then: kubectl delete node {node}"
-        )
+    text += _silence(now, pods)
     late = [p for p in pods if now.nodes_unseen and p.node and p.deletion is not None and now.note.due(p.deletion)]
     if late:
         text += (
@@ -117,6 +111,17 @@ def ending_message(now: Situation, pods: tuple[PodView, ...]) -> str:
             f"answers. See: kubectl get node {late[0].node}"
         )
     return text
+
+
+def _silence(now: Situation, pods: tuple[PodView, ...]) -> str:
+    """Words for pods whose node does not answer, or nothing."""
+    node = next((p.node for p in pods if now.node_unreachable(p.node)), "")
+    if not node:
+        return ""
+    return (
+        f"; node {node} does not answer, so nobody knows whether its pods still run: bring it back, or make sure "
+        f"it is off and then: kubectl delete node {node}"
+    )
 
 
 def _strangers(now: Situation) -> Gate | None:
@@ -129,7 +134,7 @@ def _strangers(now: Situation) -> Gate | None:
     first = min(strangers, key=lambda p: p.name)
     text = (
         f"{len(strangers)} pods of an earlier job named {now.job.name} are still ending, first {first.name} on "
-        f"{first.node or 'no node'}; two jobs must not share a checkpoint directory. "
+        f"{first.node or 'no node'}; two jobs must not share a checkpoint directory{_silence(now, strangers)}. "
         f"See: kubectl get pods -n {now.job.namespace} -l trainyard.dev/job={now.job.name}"
     )
     return Gate(Reason.EARLIER_JOB_ENDING, text)

@@ -5,11 +5,12 @@ Answers questions about the snapshot; decides nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from trainyard.api.effective import effective_roles
-from trainyard.api.names import hosts_name, record_name, uid5
+from trainyard.api.effective import EffectiveRole, effective_roles
+from trainyard.api.names import hosts_name, pod_name, record_name, uid5
 from trainyard.api.types import DeadNodeAction, FailurePolicy, JobSpec
 from trainyard.launch import LaunchSettings
 from trainyard.model.plan import JobSnapshot, PlanningPolicy
@@ -224,34 +225,55 @@ class Situation:
         """Pods of every attempt that may still run."""
         return tuple(p for p in self.snapshot.pods if not p.terminal and p.uid not in self.dead)
 
-    @property
-    def waits_for_dead(self) -> bool:
-        """Dead pods hold the next attempt up: the owner said so, or a gang of one pod has no other guard."""
+    @cached_property
+    def harmless(self) -> frozenset[str]:
+        """UIDs of the dead pods beside which the next attempt may open: as the owner said, else those of worlds that
+        have lost a rank."""
         action = self.failure_policy.dead_node.action
-        if action is not DeadNodeAction.AUTO:
-            return action is DeadNodeAction.WAIT
-        return self._gang_of_one
+        if action is DeadNodeAction.WAIT or not self.dead:
+            return frozenset()
+        return self.dead if action is DeadNodeAction.PROCEED else self.dead - self._in_whole_worlds()
 
-    @property
-    def _gang_of_one(self) -> bool:
-        record = self.snapshot.records.get(self.status.attempt - 1)
+    def _in_whole_worlds(self) -> frozenset[str]:
+        """UIDs of dead pods whose whole world is dead. Nobody is known to be missing there, as with a gang of one pod
+        or one that filled a single node: should they run on, cut off, nothing keeps them from training."""
+        gangs: dict[tuple[str, int], dict[str, str]] = {}
+        for pod in (*self.snapshot.pods, *self.snapshot.strangers):
+            if pod.uid in self.dead:
+                gangs.setdefault((pod.job_uid or pod.left_behind, pod.incarnation), {})[pod.name] = pod.uid
+        whole: set[str] = set()
+        for (owner, attempt), dead in gangs.items():
+            for names in self._worlds(owner, attempt):
+                if dead.keys() >= names:
+                    whole.update(dead[name] for name in names)
+        return frozenset(whole)
+
+    def _worlds(self, owner: str, attempt: int) -> Iterable[set[str]]:
+        """The names of each world's pods, but of worlds that only serve others. Where the record cannot be had, as
+        that of an earlier job of this name, the gang is taken to have had today's shape."""
+        record = self.snapshot.records.get(attempt) if owner == self.job.uid else None
+        roles: Iterable[RecordRole | EffectiveRole] = ()
         if record is not None:
-            return record.size == 1
-        return self.spec is not None and sum(r.replicas for r in self.spec.roles) == 1
+            roles = record.roles
+        elif self.spec is not None:
+            roles = effective_roles(self.spec)
+        worlds: dict[str, set[str]] = {role.framework: set() for role in roles if role.completes}
+        short = uid5(owner)
+        for role in roles:
+            if role.framework in worlds:
+                names = (pod_name(self.job.name, short, attempt, role.name, i) for i in range(role.replicas))
+                worlds[role.framework].update(names)
+        return worlds.values()
 
     @cached_property
     def blocking(self) -> tuple[PodView, ...]:
         """Pods that keep the next attempt from opening."""
-        return tuple(
-            p for p in self.snapshot.pods if not p.terminal and (self.waits_for_dead or p.uid not in self.dead)
-        )
+        return tuple(p for p in self.snapshot.pods if not p.terminal and p.uid not in self.harmless)
 
     @cached_property
     def blocking_strangers(self) -> tuple[PodView, ...]:
         """Pods of an earlier job of this name that keep the next attempt from opening."""
-        return tuple(
-            p for p in self.snapshot.strangers if not p.terminal and (self.waits_for_dead or p.uid not in self.dead)
-        )
+        return tuple(p for p in self.snapshot.strangers if not p.terminal and p.uid not in self.harmless)
 
     @property
     def lacks_hosts(self) -> bool:
