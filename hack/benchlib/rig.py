@@ -26,7 +26,7 @@ from trainyard.kube.errors import AlreadyExists, NotFound
 from trainyard.kube.resources import NAMESPACES, NODES, TRAINING_JOBS
 
 NAMESPACE = "bench"
-WRITES = ("create", "update", "patch", "delete")
+WRITES = ("create", "dry-run", "update", "patch", "delete")
 _REQUEST = re.compile(
     r'^trainyard_api_requests_total\{code="([^"]*)",resource="([^"]*)",verb="([^"]*)"\} ([0-9.e+]+)$', re.MULTILINE
 )

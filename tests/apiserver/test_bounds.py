@@ -42,14 +42,13 @@ async def test_a_large_start_costs_one_create_a_pod_and_few_status_writes(world:
     await world.until(lambda: world.status("calm")["ready"] == f"{LARGE}/{LARGE}", "all to be ready", seconds=60)
     seconds = time.monotonic() - began
     told = await writes(operator)
-    dry_runs = 1  # of the one role
-    assert told[("create", "pods")] == LARGE + dry_runs
+    assert told[("create", "pods")] == LARGE and told[("dry-run", "pods")] == 1, "one dry run, of the one role"
     assert told[("create", "configmaps")] == 2 and told[("create", "services")] == 1
     status = told[("patch", "trainingjobs.trainyard.dev/status")]
     assert status <= 8 + seconds, f"{status} status writes in {seconds:.0f} s"
     events = told[("create", "events.events.k8s.io")] + told[("patch", "events.events.k8s.io")]
     assert events <= 6
-    assert sum(told.values()) == LARGE + dry_runs + 3 + status + events, told
+    assert sum(told.values()) == LARGE + 1 + 3 + status + events, told
 
 
 def objects(world: World, name: str) -> Counter[tuple[str, str, str]]:

@@ -23,6 +23,7 @@ from trainyard.kube.errors import (
     Fenced,
     Forbidden,
     Gone,
+    Invalid,
     ServerError,
     Silent,
     TooManyRequests,
@@ -310,19 +311,22 @@ async def test_the_observer_hears_of_everything(fake: FakeApi) -> None:
     pauses: list[float] = []
     fake.script("GET", refuse(500), refuse(429, Retry_After="1"), answer({}))
     fake.script("PATCH", refuse(409, "Conflict"))
-    fake.script("POST", cut())
+    fake.script("POST", cut(), refuse(422, "Invalid"))
     async with fake.client(observer=Ear()) as client:
         await client.get(NODES, "n")
         with pytest.raises(Conflict):
             await client.patch_status(TRAINING_JOBS, "gpt", {}, "ns", resource_version="1")
         with pytest.raises(Unreachable):
             await client.create(CONFIG_MAPS, pod("c"))
+        with pytest.raises(Invalid):
+            await client.create(PODS, pod("c"), dry_run=True)
     assert heard == [
         ("get", "nodes", "500"),
         ("get", "nodes", "429"),
         ("get", "nodes", "200"),
         ("patch", "trainingjobs.trainyard.dev/status", "409"),
         ("create", "configmaps", "Unreachable"),
+        ("dry-run", "pods", "422"),
     ]
     assert pauses == [1.0]
 

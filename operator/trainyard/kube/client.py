@@ -239,8 +239,8 @@ class Client:
         namespace = body["metadata"].get("namespace")
         if resource.namespaced and not namespace:
             raise ValueError(f"{resource}: the object to create names no namespace")
-        query = _write_query(dry_run, field_manager)
-        return await self._call("POST", "create", resource, namespace, query=query, body=body, within=within)
+        verb, query = _verb("create", dry_run), _write_query(dry_run, field_manager)
+        return await self._call("POST", verb, resource, namespace, query=query, body=body, within=within)
 
     async def update(
         self,
@@ -256,7 +256,7 @@ class Client:
         meta = body["metadata"]
         return await self._call(
             "PUT",
-            "update",
+            _verb("update", dry_run),
             resource,
             meta.get("namespace"),
             meta["name"],
@@ -284,7 +284,7 @@ class Client:
             patch = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": resource_version}}
         return await self._call(
             "PATCH",
-            "patch",
+            _verb("patch", dry_run),
             resource,
             namespace,
             name,
@@ -339,7 +339,8 @@ class Client:
             options["propagationPolicy"] = propagation_policy
         if dry_run:
             options["dryRun"] = ["All"]
-        return await self._call("DELETE", "delete", resource, namespace, name, body=options, within=within)
+        verb = _verb("delete", dry_run)
+        return await self._call("DELETE", verb, resource, namespace, name, body=options, within=within)
 
     async def _call(
         self,
@@ -397,6 +398,11 @@ async def split_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]
 
 def _encode(query: Mapping[str, object]) -> str:
     return urlencode({name: value for name, value in query.items() if value is not None and value != ""})
+
+
+def _verb(verb: str, dry_run: bool) -> str:
+    """What metrics call a write. A dry run judges an object that somebody made: that it is refused is no failure."""
+    return "dry-run" if dry_run else verb
 
 
 def _write_query(dry_run: bool, field_manager: str) -> dict[str, object]:

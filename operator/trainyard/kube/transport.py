@@ -55,7 +55,7 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be sent; `verb` is the API's verb (get, list, watch, create, …), which metrics go by."""
+    """What is to be sent; `verb` is what metrics go by: the API's verb (get, list, watch, create, …), or `dry-run`."""
 
     method: str
     path: str
