@@ -38,7 +38,7 @@ def test_a_metric_keeps_the_rules(metric: Metric) -> None:
 @pytest.mark.parametrize("metric", CATALOG, ids=IDS)
 def test_a_free_label_has_a_bound_that_says_what_is_counted(metric: Metric) -> None:
     if FREE & set(metric.labels) - {"resource"}:
-        assert re.search(r"--metrics-jobs|1,000 namespaces|200 namespaces|200 nodes", metric.bound)
+        assert re.search(r"--metrics-jobs|1,000 namespaces|200 namespaces|2,000 nodes", metric.bound)
     elif metric.labels and metric.bound != "1":
         assert re.search(r"\d|resources", metric.bound)
     else:

@@ -176,6 +176,38 @@ def test_a_wait_begins_with_creation_close_or_resume() -> None:
     assert (wait.since, wait.start) == (NOW + 300, "first")
 
 
+def rolled_back(times: int) -> JobBuilder:
+    job = make_job().workers(2)
+    for _ in range(times):
+        job.opened().closed(Cause.START_ROLLED_BACK, Reason.START_DEADLINE_EXCEEDED)
+    return job
+
+
+def with_condition(job: JobBuilder, kind: ConditionType, status: bool, reason: Reason, since: float) -> JobBuilder:
+    job.status = replace(job.status, conditions=(Condition(kind, status, reason, since=since),))
+    return job
+
+
+@pytest.mark.parametrize(
+    ("job", "count"),
+    [
+        (rolled_back(0), 0),
+        (rolled_back(3), 3),
+        (rolled_back(3).opened(), 3),
+        (rolled_back(3).opened().closed(Cause.DISRUPTION, Reason.EVICTED), 0),
+        (rolled_back(1).opened().closed(Cause.DISRUPTION, Reason.EVICTED).opened(), 0),
+        (rolled_back(3).suspended(), 0),
+        (with_condition(rolled_back(3), ConditionType.SUSPENDED, False, Reason.RESUMED, NOW + 1), 0),
+        (with_condition(rolled_back(3), ConditionType.SUSPENDED, False, Reason.RESUMED, NOW - 1), 3),
+        (with_condition(rolled_back(3).opened(), ConditionType.RUNNING, True, Reason.ALL_RANKS_RUNNING, NOW), 0),
+        (with_condition(rolled_back(3).opened(), ConditionType.RUNNING, False, Reason.GANG_STARTING, NOW), 3),
+    ],
+)
+def test_starts_in_a_row_that_came_to_nothing_are_counted(store: Store, job: JobBuilder, count: int) -> None:
+    put(store, job)
+    assert scrape(store).value("job_starts_rolled_back", **ME) == count
+
+
 def being_deleted() -> JobBuilder:
     job = make_job().workers(1)
     job.deletion = NOW
@@ -234,6 +266,7 @@ def test_finished_jobs_keep_only_what_they_were(store: Store) -> None:
     assert got.value("job_phase", phase="Failed", **ME) == 1
     for name in ("job_ranks", "job_accelerators_requested", "job_accelerators_held", "job_running_timestamp_seconds"):
         assert got.all(name) == []
+    assert got.all("job_starts_rolled_back") == [], "nobody need look at its starts any more"
 
 
 @pytest.mark.parametrize(

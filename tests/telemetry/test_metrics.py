@@ -10,7 +10,8 @@ from builders.job import NOW, make_job
 from trainyard.api.reasons import Cause, Phase, Reason
 from trainyard.engine.telemetry_port import NullTelemetry, Telemetry
 from trainyard.model.status import AttemptRecordRef, Episode, Finishing, JobStatus
-from trainyard.telemetry.metrics import NODES, Bounded, Metrics, newly_settled
+from trainyard.telemetry.bounded import STILL, Bounded
+from trainyard.telemetry.metrics import COUNTED_NAMESPACES, NODES, Metrics, newly_settled
 
 
 @pytest.fixture
@@ -167,18 +168,59 @@ def test_what_may_happen_to_a_job_begins_at_zero(metrics: Metrics) -> None:
 
 
 def test_values_beyond_the_bound_become_one() -> None:
-    bounded = Bounded(2)
-    assert [bounded(v) for v in ("a", "b", "c", "a", "d")] == ["a", "b", "(other)", "a", "(other)"]
+    bounded = Bounded(2, nothing)
+    assert [bounded(v, NOW) for v in ("a", "b", "c", "a", "d")] == ["a", "b", "(other)", "a", "(other)"]
+
+
+def nothing(_value: str) -> None:
+    raise AssertionError("nothing may be forgotten")
+
+
+def test_what_has_not_come_for_a_day_makes_room() -> None:
+    forgotten: list[str] = []
+    bounded = Bounded(2, forgotten.append)
+    for name in ("a", "b", "a"):
+        bounded(name, NOW)
+    assert bounded("c", NOW + STILL - 1) == "(other)" and not forgotten
+    assert bounded("c", NOW + STILL) == "c"
+    assert forgotten == ["b"], "the one that came last before the others"
+    assert bounded("a", NOW + STILL) == "a"
+    assert bounded("b", NOW + STILL) == "(other)", "the others have just come"
+
+
+def hurt_by(metrics: Metrics, node: str, at: float = NOW) -> None:
+    episode = Episode(0, at, Cause.DISRUPTION, Reason.EVICTED, node=node)
+    metrics.committed(make_job().workers(1).view, JobStatus(attempt=1, episodes=(episode,)), at)
 
 
 def test_the_series_of_nodes_are_bounded(metrics: Metrics) -> None:
-    job = make_job().workers(1).view
     for number in range(NODES + 50):
-        episode = Episode(0, NOW, Cause.DISRUPTION, Reason.EVICTED, node=f"n{number}")
-        metrics.committed(job, JobStatus(attempt=1, episodes=(episode,)), NOW)
+        hurt_by(metrics, f"n{number}")
     (family,) = [f for f in metrics.registry.collect() if f.name == "trainyard_node_failures"]
     assert len(family.samples) == NODES + 1
     assert value(metrics, "node_failures_total", node="(other)", cause="Disruption") == 50
+
+
+def test_a_node_that_hurts_jobs_is_named_however_many_did_so_long_ago(metrics: Metrics) -> None:
+    for number in range(NODES):
+        hurt_by(metrics, f"n{number}")
+    hurt_by(metrics, "bad", NOW + STILL)
+    assert value(metrics, "node_failures_total", node="bad", cause="Disruption") == 1
+    assert value(metrics, "node_failures_total", node="n0", cause="Disruption") is None
+    assert value(metrics, "node_failures_total", node="n1", cause="Disruption") == 1
+
+
+def test_a_namespace_ends_with_all_its_counters_and_begins_anew_at_zero(metrics: Metrics) -> None:
+    for number in range(COUNTED_NAMESPACES):
+        metrics.committed(make_job(namespace=f"team-{number}").workers(1).view, OPEN, NOW)
+    first, opened = {"namespace": "team-0"}, {"start": "first"}
+    assert value(metrics, "attempts_opened_total", **first, **opened) == 1
+    metrics.saw(make_job(namespace="late").workers(1).view, NOW + STILL, 0, 0, 0)
+    assert value(metrics, "attempts_opened_total", namespace="late", **opened) == 0
+    told = [sample.labels.get("namespace") for family in metrics.registry.collect() for sample in family.samples]
+    assert "team-0" not in told and "team-1" in told
+    metrics.saw(make_job(namespace="team-0").workers(1).view, NOW + STILL, 0, 0, 0)
+    assert value(metrics, "attempts_opened_total", **first, **opened) == 0
 
 
 def test_two_registries_do_not_meet() -> None:

@@ -172,7 +172,7 @@ REQUESTS = _api(
     Kind.COUNTER,
     "api_requests_total",
     "Requests to the API server, by the status of a refusal or the name of a failure, 200 for every success; 429 is "
-    "throttling. A watch counts when it ends.",
+    "throttling. A watch counts when it ends. A dry run, which judges a job's template, has the verb `dry-run`.",
     "verb",
     "resource",
     "code",
@@ -285,7 +285,7 @@ NODE_FAILURES = _fleet(
     "Settled closes that blame a rank on this node.",
     "node",
     "cause",
-    bound="200 nodes, the rest as `(other)`, × 3",
+    bound="2,000 nodes, the rest as `(other)`, × 3",
 )
 FINISHED = _fleet(
     Kind.COUNTER,
@@ -407,6 +407,12 @@ JOB_RESTARTS = _job(
 )
 JOB_UNSETTLED = _job(
     Kind.GAUGE, "job_restarts_unsettled", "Restarts whose cause is not settled yet; with the others, all of them."
+)
+JOB_ROLLED_BACK = _job(
+    Kind.GAUGE,
+    "job_starts_rolled_back",
+    "Starts in a row that were rolled back up to now, at most the newest 20; 0 once all ranks run, and while it is "
+    "suspended. After a resume it counts anew; absent once the job has finished.",
 )
 JOB_CREATED = _job(Kind.GAUGE, "job_created_timestamp_seconds", "When the job was created.")
 JOB_STARTED = _job(

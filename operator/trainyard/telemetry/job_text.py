@@ -12,6 +12,7 @@ from trainyard.telemetry.catalog import Metric
 from trainyard.telemetry.exposition import labels, line
 from trainyard.telemetry.picture import Picture
 from trainyard.telemetry.shares import Share
+from trainyard.telemetry.waiting import starts_rolled_back
 
 _PHASES = tuple(phase.value for phase in Phase)
 _TERMINAL = (Phase.SUCCEEDED, Phase.FAILED)
@@ -85,6 +86,11 @@ def _unsettled(picture: Picture, _now: Instant) -> Iterator[str]:
     yield line(catalog.JOB_UNSETTLED, picture.pairs, unsettled)
 
 
+def _rolled_back(picture: Picture, _now: Instant) -> Iterator[str]:
+    if not picture.job.status.terminal:
+        yield line(catalog.JOB_ROLLED_BACK, picture.pairs, starts_rolled_back(picture.job))
+
+
 def _created(picture: Picture, _now: Instant) -> Iterator[str]:
     yield line(catalog.JOB_CREATED, picture.pairs, picture.job.created)
 
@@ -135,6 +141,7 @@ _EACH_JOB: tuple[tuple[Metric, Callable[[Picture, Instant], Iterator[str]]], ...
     (catalog.JOB_ATTEMPT, _attempt),
     (catalog.JOB_RESTARTS, _restarts),
     (catalog.JOB_UNSETTLED, _unsettled),
+    (catalog.JOB_ROLLED_BACK, _rolled_back),
     (catalog.JOB_CREATED, _created),
     (catalog.JOB_STARTED, _started),
     (catalog.JOB_RUNNING, _running),

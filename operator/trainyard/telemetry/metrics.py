@@ -15,15 +15,15 @@ from trainyard.api.reasons import Cause, Phase, Reason
 from trainyard.model.status import Episode, JobStatus
 from trainyard.model.views import Instant, JobView
 from trainyard.telemetry import catalog
+from trainyard.telemetry.bounded import Bounded
 from trainyard.telemetry.catalog import Metric
-from trainyard.telemetry.sums_text import OTHER
 from trainyard.telemetry.timeline import RECOVERY_STEPS, START_STEPS, Sight, Timelines, Told
 from trainyard.telemetry.waiting import start_of
 from trainyard.version import VERSION
 
-NODES = 200
+NODES = 2000
 COUNTED_NAMESPACES = 200
-"""That are told apart where something is counted."""
+"""That are told apart where something is counted. A node comes only once it hurt a job; a namespace has 25 series."""
 
 # A counter that begins with its first event hides that event from `increase()`: what may well happen begins at 0.
 _CLOSES = {
@@ -65,21 +65,6 @@ _FROM_THE_BEGINNING: dict[Metric, Iterable[tuple[str, ...]]] = {
 }
 
 
-class Bounded:
-    """Lets so many different values through, the first that come; the others become one."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._known: set[str] = set()
-
-    def __call__(self, value: str) -> str:
-        if value not in self._known:
-            if len(self._known) >= self._most:
-                return OTHER
-            self._known.add(value)
-        return value
-
-
 class Metrics:
     """Implements the engine's `Telemetry` and the API client's observer."""
 
@@ -88,10 +73,10 @@ class Metrics:
         without_created()
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._namespace = Bounded(COUNTED_NAMESPACES)
-        self._met: set[str] = set()
-        """Namespaces whose counters have begun."""
-        self._node = Bounded(NODES)
+        self._namespace = Bounded(COUNTED_NAMESPACES, self._forget_namespace)
+        self._begun: set[str] = set()
+        """Namespaces, as they are told, whose counters have begun."""
+        self._node = Bounded(NODES, self._forget_node)
         self._instruments()
         self._fleet_instruments()
         self._timelines = Timelines(self._told())
@@ -198,20 +183,33 @@ class Metrics:
 
     def saw(self, job: JobView, at: Instant, live: int, unbound: int, unready: int) -> None:
         """A job was planned as it stands here."""
-        if job.namespace not in self._met:
-            self._meet(job.namespace)
+        self._shown(job.namespace, at)
         self._timelines.saw(Sight(job, at, live, unbound, unready))
 
-    def _meet(self, namespace: str) -> None:
-        self._met.add(namespace)
-        shown = self._namespace(namespace)
+    def _shown(self, namespace: str, at: Instant) -> str:
+        """The namespace as it is told; its counters have begun."""
+        shown = self._namespace(namespace, at)
+        if shown not in self._begun:
+            self._begin(shown)
+        return shown
+
+    def _begin(self, namespace: str) -> None:
+        self._begun.add(namespace)
         for start in _STARTS:
-            self._opened.labels(shown, start)
+            self._opened.labels(namespace, start)
         for cause, reasons in _CLOSES.items():
             for reason in reasons:
-                self._closed.labels(shown, cause.value, reason.value)
+                self._closed.labels(namespace, cause.value, reason.value)
         for phase, reason in _ENDS:
-            self._finished.labels(shown, phase.value, reason.value)
+            self._finished.labels(namespace, phase.value, reason.value)
+
+    def _forget_namespace(self, namespace: str) -> None:
+        self._begun.discard(namespace)
+        for counter in (self._opened, self._closed, self._finished):
+            counter.remove_by_labels({"namespace": namespace})
+
+    def _forget_node(self, node: str) -> None:
+        self._node_failures.remove_by_labels({"node": node})
 
     def granted(self, uid: str, attempt: int, at: Instant) -> None:
         """A place was found."""
@@ -220,13 +218,13 @@ class Metrics:
     def committed(self, job: JobView, after: JobStatus, at: Instant) -> None:
         """A status was written; `job` is as it was before."""
         before = job.status
-        namespace = self._namespace(job.namespace)
+        namespace = self._shown(job.namespace, at)
         if after.open and not before.open:
             self._opened.labels(namespace, start_of(after)).inc()
         for episode in newly_settled(before, after):
             self._closed.labels(namespace, episode.cause.value, episode.reason.value).inc()
             if episode.node:
-                self._node_failures.labels(self._node(episode.node), episode.cause.value).inc()
+                self._node_failures.labels(self._node(episode.node, at), episode.cause.value).inc()
         if after.terminal and not before.terminal:
             reason = after.finishing.reason.value if after.finishing is not None else ""
             self._finished.labels(namespace, after.phase.value, reason).inc()

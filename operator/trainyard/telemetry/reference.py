@@ -19,7 +19,8 @@ where it was; histograms of steps leave out a step whose beginning the new leade
 
 **Labels.** `namespace`, `job_name` and `pod` are the training job's, never the operator's: scrape with
 `honorLabels: true`. A series of a single job ends with the job. The column "at most" bounds the number of series;
-where a process counts by namespace or node, what comes beyond the bound is counted as `(other)`.
+where a process counts by namespace or node, what comes beyond the bound is counted as `(other)`, unless a name that has
+not come for a day makes room for it: then the series of that name end.
 
 **Who may read.** By default anyone who reaches the port, over plain HTTP. `--metrics-tls-cert` and `--metrics-tls-key`
 make it HTTPS with a certificate that is read again when it is renewed; `--metrics-client-ca` asks readers for a

@@ -1,4 +1,5 @@
-"""Whether a job waits for an attempt to open, since when, and why, read from the job alone.
+"""Whether a job waits for an attempt to open, since when, and why; and whether its starts come to nothing. Read from
+the job alone.
 
 All of it is durable, so that every leader tells the same. It decides nothing.
 """
@@ -6,6 +7,7 @@ All of it is durable, so that every leader tells the same. It decides nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 
 from trainyard.api.constants import MANAGER
 from trainyard.api.reasons import Cause, ConditionType, Reason
@@ -55,11 +57,22 @@ def last_close(status: JobStatus) -> Episode | None:
     return last if last is not None and last.attempt == status.attempt - 1 else None
 
 
+def starts_rolled_back(job: JobView) -> int:
+    """How many starts in a row were rolled back up to now. Those before a resume no longer count: somebody looked."""
+    running = job.status.condition(ConditionType.RUNNING)
+    if suspended(job) or (running is not None and running.status is True):
+        return 0
+    resumed = _resumed(job)
+    newest_first = reversed(job.status.episodes)
+    vain = takewhile(lambda e: e.cause is Cause.START_ROLLED_BACK and e.at >= resumed, newest_first)
+    return sum(1 for _ in vain)
+
+
 def _since(job: JobView) -> Instant:
     last = last_close(job.status)
-    resumed = job.status.condition(ConditionType.SUSPENDED)
-    return max(
-        job.created,
-        last.at if last is not None else 0.0,
-        resumed.since if resumed is not None and resumed.reason is Reason.RESUMED else 0.0,
-    )
+    return max(job.created, last.at if last is not None else 0.0, _resumed(job))
+
+
+def _resumed(job: JobView) -> Instant:
+    suspension = job.status.condition(ConditionType.SUSPENDED)
+    return suspension.since if suspension is not None and suspension.reason is Reason.RESUMED else 0.0
