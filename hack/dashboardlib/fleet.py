@@ -9,6 +9,8 @@ from dashboardlib.promql import bars, counted, gpu, mean, spread
 RESOURCE = 'resource=~"$resource"'
 JOB_LINK = "/d/trainyard-job?var-namespace=${__data.fields.namespace}&var-job_name=${__data.fields.job_name}"
 HOUR = "1h"
+NAMED = 'node!="(other)"'
+"""Nodes that are told apart; the others are one."""
 
 
 def board() -> Board:
@@ -204,7 +206,7 @@ def _who_and_why() -> tuple[Panel, ...]:
             Kind.TABLE,
             "Nodes that hurt jobs",
             "Attempts that ended because of a rank on this node, within the time shown.",
-            (Query(f"topk(10, {counted('trainyard_node_failures_total', 'node, cause')})", "attempts"),),
+            (Query(f"topk(10, {counted('trainyard_node_failures_total', 'node, cause', NAMED)})", "attempts"),),
             columns=("node", "cause"),
             steps=((3, "orange"),),
             decimals=0,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dashboardlib.operator import FAULTS
 from observability.expressions import ROOT, RULES, alerts, labels_in, records, rules, wrong
 from observability.promtool import promtool
 from trainyard.api.reasons import Reason
@@ -15,7 +16,11 @@ from trainyard.api.reasons import Reason
 CASES = ROOT / "tests" / "observability" / "rules"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 SEVERITIES = {"critical", "warning", "info"}
-QUIET = {"a healthy cluster", "a leader dies and a standby takes over, and a job is restarted twice meanwhile"}
+QUIET = {
+    "a healthy cluster",
+    "a quiet cluster, where the pods of one job are refused again and again",
+    "a leader dies and a standby takes over, and a job is restarted twice meanwhile",
+}
 """Cases in which no alert may fire."""
 HEADINGS = ("## What it means", "## See", "## Do")
 
@@ -34,7 +39,7 @@ def test_each_case_expects_its_own_alert_to_fire() -> None:
     for case in yaml.safe_load((CASES / "alerts.yaml").read_text(encoding="utf-8"))["tests"]:
         if case["name"] in alerts():
             fired = [step for step in case["promql_expr_test"] if step["exp_samples"]]
-            assert [case["name"] in step["expr"] for step in fired] == [True], case["name"]
+            assert fired and all(case["name"] in step["expr"] for step in fired), case["name"]
 
 
 def test_recording_rules_compute_what_they_say() -> None:
@@ -81,6 +86,15 @@ def test_a_job_whose_template_must_be_mended_is_told_of() -> None:
     assert mended <= reasons <= {reason.value for reason in Reason}
     page = (RUNBOOKS / "TrainyardJobCannotStart.md").read_text(encoding="utf-8")
     assert {reason for reason in reasons if f"`{reason}`" not in page} == set()
+
+
+@pytest.mark.parametrize("page", ["TrainyardApiErrors.md", "dashboard"])
+def test_a_request_that_failed_is_the_same_wherever_it_is_looked_at(page: str) -> None:
+    (rule,) = [rule["expr"] for rule in rules() if rule.get("record") == "trainyard:api_errors:ratio_rate5m"]
+    failed = [found for found in re.findall(r"\{([^}]*)\}", rule) if found]
+    assert len(failed) == 3
+    shown = [f"{{{fault}}}" for fault in FAULTS] if page == "dashboard" else [(RUNBOOKS / page).read_text("utf-8")]
+    assert {fault for fault in failed if not any(f"{{{fault}}}" in text for text in shown)} == set()
 
 
 def test_every_runbook_has_an_alert() -> None:
