@@ -100,6 +100,23 @@ async def test_a_pod_deleted_by_hand_is_a_disruption_and_never_charged(world: Wo
     assert world.status(name)["episodes"][-1]["cause"] == "Disruption"
 
 
+async def test_exit_0_of_a_rank_whose_pod_was_collected_still_counts(world: World) -> None:
+    name = await run(world, job("early", role(replicas=3), failurePolicy={"maxRestarts": 0}))
+    first, *others = names(world.pods(name))
+    await world.annotate(first, exit_code="0")
+    await world.until(lambda: world.status(name)["roles"][0].get("completed") == "0", "rank 0 to be counted")
+    await world.delete_pod(first)  # as the garbage collector of pods does with one that has ended
+    await world.until(lambda: world.get("Pod", first) is None, "its pod to be gone")
+    (operator,) = world.operators
+    await operator.kill()
+    await operator.start()  # this one never saw the pod
+    for pod in others:
+        await world.annotate(pod, exit_code="0")
+    await world.until_phase(name, "Succeeded")
+    status = world.status(name)
+    assert (status["attempt"], status["restarts"]["total"], status["roles"][0]["completed"]) == (0, 0, "0-2")
+
+
 async def test_suspend_frees_everything_and_resume_goes_on(world: World) -> None:
     name = await run(world, job("nap"))
     await world.patch_job(name, {"suspend": True})

@@ -81,7 +81,7 @@ async def test_what_changed_in_a_gap_is_seen_after_it(mortal_world: World) -> No
     await world.delete_pod(world.pods("robbed")[0]["metadata"]["name"])
     await world.annotate(world.pods("failing")[1]["metadata"]["name"], exit_code="5")
     await world.finish_all("ended")
-    for pod in world.pods("ended"):  # and their pods are collected, unseen
+    for pod in world.pods("ended"):  # while the operator sees none of it
         await world.until(lambda name=pod["metadata"]["name"]: succeeded(world, name), "the exit")  # type: ignore[misc]
     await world.delete_job("deleted", "Orphan")  # nobody but the operator knows that they are to be left alone
     await world.until(lambda: len(world.pods("robbed")) == 1 and not world.job("deleted"), "the changes")

@@ -24,7 +24,7 @@ from support.shipped import (
     cluster_binding,
 )
 from support.yard import Cluster
-from trainyard.kube.client import Client
+from trainyard.kube.client import Client, Page
 from trainyard.kube.errors import ApiError, Gone, KubeError, NotFound, ServerError, Unreachable
 from trainyard.kube.resources import (
     CONFIG_MAPS,
@@ -113,6 +113,8 @@ class World:
     async def _catch_up(self, resource: Resource) -> str:
         """What happened while nothing could be seen, told as if it had been: a restarted API server remembers no
         events. What vanished counts as gone since it was seen last, so a gap never makes an innocent look guilty."""
+        if resource is PODS:
+            self.history.blind = True
         page = await self.client.list(resource, self.namespace)
         there = {obj["metadata"]["name"]: {"kind": resource.kind, **obj} for obj in page.items}
         for known in self.all(resource.kind):
@@ -185,14 +187,23 @@ class World:
     async def pods_seen(self) -> None:
         """The mirror knows what happened to pods until now: jobs and pods are watched apart, and a status that tells
         of a pod may be seen before it."""
-        listed = await self._listed_pods()
-        newest = max((int(p["metadata"]["resourceVersion"]) for p in listed), default=0)
-        await self.until(lambda: self._heard.get("Pod", 0) >= newest, f"pods at version {newest}")
+        if not self._watches:
+            return
+        page = await self._listed_pods()
+        there = {p["metadata"]["uid"]: int(p["metadata"]["resourceVersion"]) for p in page.items}
+        newest, listed = max(there.values(), default=0), int(page.resource_version)
 
-    async def _listed_pods(self) -> list[Object]:
+        def seen() -> bool:
+            mirrored = {p["metadata"]["uid"]: int(p["metadata"]["resourceVersion"]) for p in self.all("Pod")}
+            gone = [uid for uid, version in mirrored.items() if version <= listed and uid not in there]
+            return self._heard.get("Pod", 0) >= newest and not gone
+
+        await self.until(seen, f"pods at version {newest}")
+
+    async def _listed_pods(self) -> Page:
         while True:
             try:
-                return list((await self.client.list(PODS, self.namespace)).items)
+                return await self.client.list(PODS, self.namespace)
             except (Unreachable, ServerError):  # some tests kill the API server
                 await asyncio.sleep(RECONNECT_SECONDS)
 

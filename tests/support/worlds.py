@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from support.invariants import violations
 from support.world import World
 from support.yard import Cluster
 from trainyard.kube.client import Client
@@ -24,6 +25,7 @@ async def judged_world(
             await made.open()
         try:
             yield made
-            assert made.history.violations() == [], made.describe()
+            await made.pods_seen()
+            assert violations(made.history) == [], made.describe()
         finally:
             await made.close()
