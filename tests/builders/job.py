@@ -38,11 +38,13 @@ class JobBuilder(Happenings):
     def probed(self) -> Self:
         """The dry runs were answered."""
         needs = {r.name: (("cpu", 100), ("nvidia.com/gpu", r.gpus)) for r in self.roles}
-        self.probe = ProbeResult(self.spec_hash, needs, at=self.now)
+        self.probe = ProbeResult(self.spec_hash, self.status.attempt, needs, at=self.now)
         return self
 
     def granted(self, *nodes: str) -> Self:
-        """The scheduler gives these nodes by rank; default n0, n1, n2 ..."""
+        """The scheduler gives these nodes by rank; default n0, n1, n2 ... It was asked after the dry runs."""
+        if self.probe is None or self.probe.attempt != self.status.attempt:
+            self.probed()
         names = nodes or tuple(f"n{rank}" for rank in range(self.size))
         placement = self.parsed.scheduling.placement
         if placement is Placement.DELEGATED:

@@ -374,10 +374,11 @@ async def test_a_job_that_is_gone_takes_only_pods_it_still_owns(bench: Bench) ->
 
 
 async def test_a_dry_run_tells_what_pods_ask_for(bench: Bench) -> None:
+    bench.set_status(JobStatus(attempt=3))
     assert await probe_roles(bench.hands, bench.begin()) is Outcome.DONE
     probe = bench.begin().snapshot.probe
     assert probe is not None
-    assert set(probe.resources) == {"worker"}
+    assert (probe.attempt, set(probe.resources)) == (3, {"worker"})
     assert bench.api.written("create", PODS) == []
 
 

@@ -115,7 +115,7 @@ class TestDraft:
             role("b", 2, framework="jax", gpus=4, completes=False),
             status={"restarts": {"total": 9}},
         )
-        draft = self.draft(job, ProbeResult(job.spec_hash, {"b": (("cpu", 5),)}))
+        draft = self.draft(job, ProbeResult(job.spec_hash, resources={"b": (("cpu", 5),)}))
         assert (draft.attempt, draft.nodes, draft.build, draft.dead) == (5, ("b", "a", "c"), "7", ("y", "z"))
         assert (draft.job_uid, draft.spec_hash, draft.restarts) == (job.uid, job.spec_hash, 9)
         a, b = draft.roles

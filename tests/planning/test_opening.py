@@ -84,7 +84,7 @@ def test_a_grant_that_no_longer_fits_is_dropped() -> None:
         lambda j: j.node("n1", unschedulable=True),
         lambda j: j.node_gone("n0"),
         lambda j: j.spec(rendezvous={"port": 23456}).probed(),
-        lambda j: with_status(j, attempt=3),
+        lambda j: with_status(j, attempt=3).probed(),
     ):
         job = fresh()
         spoil(job)
@@ -174,7 +174,7 @@ def test_a_claim_is_created_adopted_or_waited_for() -> None:
 
 
 def test_the_next_attempt_keeps_healthy_ranks_and_avoids_the_node_that_failed() -> None:
-    job = at_rest(written(running_job().node_unknown("n2")).swept())
+    job = at_rest(written(running_job().node_unknown("n2")).swept().probed())
     request = planned(job).request
     assert request is not None and request.avoid == {"n2"}
     assert request.keep == {0: "n0", 1: "n1", 3: "n3"} and request.held_until == job.now + 120
@@ -202,6 +202,19 @@ def test_nodes_are_held_from_the_moment_their_pods_are_deleted() -> None:
     assert found.request is not None and found.request.not_before == found.request.held_until
     job.request = replace(found.request, not_before=0.0)
     assert planned(job).request == job.request, "what is asked for already stays asked"
+
+
+def test_each_attempt_asks_anew_what_its_pods_need_and_its_nodes_are_held_meanwhile() -> None:
+    job = at_rest(written(running_job().failed(1)).swept())
+    found = planned(job)
+    assert steps_of(found, ProbeRoles)
+    assert found.request is not None and found.request.not_before == found.request.held_until
+    job.probe = ProbeResult(job.spec_hash, job.status.attempt, {"worker": (("cpu", 700),)}, at=job.now)
+    request = planned(job).request
+    assert kinds(job) == [] and request is not None
+    assert request.not_before < request.held_until and request.roles[0].resources == (("cpu", 700),)
+    job.probe = replace(job.probe, refused_role="worker", refused_code=422, refused_message="too little cpu")
+    assert gate(job)[0] is Reason.POD_REFUSED and planned(job).request is None
 
 
 def test_settling_the_blame_leaves_the_job_in_the_queue() -> None:

@@ -204,5 +204,5 @@ def test_delegated_gangs_are_created_without_nodes() -> None:
     placed = job.status.condition(ConditionType.PLACED)
     assert placed is not None and placed.reason is Reason.GANG_DELEGATED
     assert rolled_back(job.passed(600))[0] is Reason.START_DEADLINE_EXCEEDED
-    request = planned(at_rest(job.swept())).request
+    request = planned(at_rest(job.swept().probed())).request
     assert request is not None and request.rolled_back and request.avoid == frozenset()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from trainyard.api.effective import effective_roles
 from trainyard.engine.hands import Hands, Outcome, Pass, is_refusal
@@ -34,18 +35,10 @@ async def probe_roles(hands: Hands, step: Pass) -> Outcome:
             told[name] = hands.manifests.estimate(job, name)
         elif refused is None:
             refused = name, answer
-    result = ProbeResult(job.spec_hash, told, at=hands.client.clock.now(), estimated=estimated)
+    result = ProbeResult(job.spec_hash, job.status.attempt, told, at=hands.client.clock.now(), estimated=estimated)
     if refused is not None:
         role, error = refused
-        result = ProbeResult(
-            job.spec_hash,
-            told,
-            refused_role=role,
-            refused_code=error.status,
-            refused_message=error.message,
-            at=hands.client.clock.now(),
-            estimated=estimated,
-        )
+        result = replace(result, refused_role=role, refused_code=error.status, refused_message=error.message)
         step.log.warning("a dry run is refused", role=role, code=error.status, error=error.message)
     hands.store.memory.of(job.uid).probe = result
     return Outcome.DONE

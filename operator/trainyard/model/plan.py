@@ -19,9 +19,10 @@ from trainyard.model.views import ChildView, ClaimView, Instant, JobView, Key, N
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What the dry-run creates told of a job's roles; kept until its spec changes."""
+    """What the dry-run creates told of a job's roles, for one attempt: what is added to pods changes meanwhile."""
 
     spec_hash: str
+    attempt: int = 0
     resources: Mapping[str, Resources] = field(default_factory=dict)
     """Role → what one pod really asks for."""
     refused_role: str = ""

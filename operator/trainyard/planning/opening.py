@@ -201,7 +201,7 @@ def _probe(now: Situation) -> Gate | None:
     waiting = Gate(
         Reason.WAITING_TO_BE_SCHEDULED, "the API server is asked what the pods really need", needs_probe=True
     )
-    if probe is None or probe.spec_hash != now.job.spec_hash:
+    if probe is None or probe.spec_hash != now.job.spec_hash or probe.attempt != now.status.attempt:
         return waiting
     if not probe.refused_code:
         return None

@@ -157,5 +157,5 @@ def _wait(now: Situation, gate: Gate) -> Plan:
     elif gate.needs_probe:
         steps = (ProbeRoles(),)
     waiting = Waiting(gate.reason or Reason.WAITING_TO_BE_SCHEDULED, gate.message)
-    request = hold_request(now) if gate.reason in _HOLDS else None
+    request = hold_request(now) if gate.needs_probe or gate.reason in _HOLDS else None
     return replace(report(now, steps, waiting, request), drop_grant=now.snapshot.grant is not None)
