@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import pytest
+
 from engine.fakes import KEY, NOW, Bench
 from trainyard.api.reasons import Reason
 from trainyard.engine.queue import Target
@@ -136,3 +138,12 @@ async def test_a_request_that_breaks_the_scheduler_harms_only_its_job(bench: Ben
     round_.before = lambda: None
     await round_.run()
     assert round_.asked == [(replace(poison, attempt=1),)], "a changed request is judged at once"
+
+
+@pytest.mark.parametrize(
+    ("took", "pause"), [(0.0, 0.03), (0.2, 0.4), (5.0, 10.0), (3600.0, 10.0)], ids=["short", "dear", "long", "stopped"]
+)
+async def test_a_dear_round_is_followed_by_a_pause_of_twice_its_length(bench: Bench, took: float, pause: float) -> None:
+    loop = Round(bench, Decision()).loop
+    loop._took = took
+    assert loop.pause == pause

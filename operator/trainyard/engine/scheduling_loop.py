@@ -21,7 +21,8 @@ Scheduler = Callable[[ClusterSnapshot, Sequence[GangRequest], SchedulingPolicy, 
 
 LARGE = 20_000
 """Nodes times jobs from which a round is worked out beside the event loop."""
-LONGEST_DEBOUNCE = 2.0
+LONGEST_PAUSE = 10.0
+"""Before a round, in seconds: a process that was stopped in the middle of one must not take hours to start the next."""
 AFTER_ERROR = 5.0
 LEFT_OUT_SECONDS = 60.0
 """For which a request that breaks the scheduler is not judged again, unless it changes."""
@@ -52,14 +53,19 @@ class SchedulingLoop:
         self._wake.set()
         while True:
             await self._woken()
-            # A storm of changes costs at most a third of the processor: the dearer a round, the rarer.
-            await asyncio.sleep(min(LONGEST_DEBOUNCE, max(self._hands.settings.schedule_debounce, 2 * self._took)))
+            await asyncio.sleep(self.pause)
             self._wake.clear()
             try:
                 await self._round()
             except Exception:
                 log.exception("a round of the scheduler failed")
                 self._round_at = steady() + AFTER_ERROR
+
+    @property
+    def pause(self) -> float:
+        """The dearer a round, the rarer: a storm of changes costs at most a third of a processor, unless a round takes
+        more than five seconds."""
+        return min(LONGEST_PAUSE, max(self._hands.settings.schedule_debounce, 2 * self._took))
 
     async def _woken(self) -> None:
         ends = [end for end in (self._hands.store.memory.next_lapse(), self._until_round()) if end is not None]
