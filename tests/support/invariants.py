@@ -193,7 +193,7 @@ def _live_after_the_end(history: History) -> Iterable[str]:
 def _finalizers(history: History) -> Iterable[str]:
     """I5: no finalizer of ours, on pods or anything else."""
     for happening in history.ordered():
-        ours = [f for f in happening.object["metadata"].get("finalizers") or [] if "trainyard" in f]
+        ours = [f for f in happening.object["metadata"].get("finalizers") or [] if f.startswith("trainyard.dev/")]
         if ours:
             yield f"I5: {happening.kind} {happening.name} carried finalizer {ours[0]} at {happening.version}"
 

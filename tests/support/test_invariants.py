@@ -155,7 +155,7 @@ class TestPods:
 
     def test_i5_a_finalizer_of_ours(self) -> None:
         assert breach(Made().pod(0, finalizers=["trainyard.dev/keep"])) == "I5"
-        assert Made().pod(0, finalizers=["example.com/keep"]).found == []
+        assert Made().pod(0, finalizers=["test.trainyard.dev/keep"]).found == [], "a test's own"
 
     def test_i6_a_live_pod_that_is_deleted_without_a_decision(self) -> None:
         assert breach(Made().pod(0, CALM).job(attempt=0).pod(0, deletionTimestamp="now")) == "I6"

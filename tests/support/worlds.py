@@ -26,6 +26,7 @@ async def judged_world(
         try:
             yield made
             await made.pods_seen()
-            assert violations(made.history) == [], made.describe()
+            found = violations(made.history)
+            assert not found, "\n".join([*found, made.describe()])
         finally:
             await made.close()
