@@ -247,7 +247,7 @@ class Reason(Documented):
     )
     IMAGE_INVALID = (
         "ImageInvalid",
-        "The image name of a container, an init container or a sidecar among them, cannot be right, so no retry can help.",
+        "The image name of a container, be it an init container or a sidecar, cannot be right: no retry can help.",
         "Mend the image in the template and apply the job again.",
     )
     ADMISSION_ERROR = (
