@@ -23,7 +23,8 @@ from trainyard.model.cluster import (
 )
 from trainyard.model.views import Instant, Key
 
-REQUEST = GangRequest(KEY, "job-1", 0, "hash", NOW, (RoleRequest("worker", 2, 0, (("cpu", 1),), host_ports=(29500,)),))
+ROLE = RoleRequest("worker", 2, 0, (("cpu", 1),), host_ports=(29500,), coordinator_ports=(29501,))
+REQUEST = GangRequest(KEY, "job-1", 0, "hash", NOW, (ROLE,))
 GRANT = Grant(KEY, "job-1", 0, "hash", ("n1", "n2"), NOW)
 
 
@@ -55,7 +56,7 @@ async def test_a_grant_is_reserved_and_its_job_is_not_asked_for_again(bench: Ben
     await round_.run()
     assert bench.begin().snapshot.grant == GRANT
     assert [(r.node, r.host_ports) for r in cluster_snapshot(bench.store).reservations] == [
-        ("n1", (29500,)),
+        ("n1", (29500, 29501)),
         ("n2", (29500,)),
     ]
     assert round_.marked == [Target(KEY)]

@@ -332,12 +332,13 @@ def test_a_record_reserves_its_ranks_until_they_are_bound(bench: Bench) -> None:
 
 def test_a_record_reserves_the_ports_of_its_unbound_ranks(bench: Bench) -> None:
     draft = bench.draft(0, ("n1", "n2", "n3", "n4"))
-    role = replace(draft.roles[0], host_ports=(29500,))
+    role = replace(draft.roles[0], host_ports=(29500,), coordinator_ports=(29501,))
     raw = bench.api.put(CONFIG_MAPS, render_record(bench.job, replace(draft, roles=(role,)), LaunchSettings()))
     bench.store.upsert_record(child_view(raw), record_view(raw))
     bench.store.upsert_pod(ours("a", 5, rank=1, node="n2", host_ports=(29500,)))
     cluster = cluster_snapshot(bench.store)
-    assert [(r.node, r.host_ports) for r in cluster.reservations] == [(n, (29500,)) for n in ("n1", "n3", "n4")]
+    reserved = [(r.node, r.host_ports) for r in cluster.reservations]
+    assert reserved == [("n1", (29500, 29501)), ("n3", (29500,)), ("n4", (29500,))]
     assert cluster.host_ports == {"n2": {29500}}
 
 

@@ -52,6 +52,22 @@ class TestRoleRequest:
         (port,) = request(job).host_ports
         assert SETTINGS.host_ports[0] <= port <= SETTINGS.host_ports[1]
 
+    @pytest.mark.parametrize("framework", ["torch", "jax"])
+    def test_a_derived_port_is_the_coordinators_alone_and_keeps_no_pods_apart(self, framework: str) -> None:
+        own = {"ports": [{"containerPort": 80, "hostPort": 8080}]}
+        job = make_job(role("a", 4, pod={"hostNetwork": True}), role("b", 2, pod={"hostNetwork": True}))
+        a, b = request(job, "a"), request(job, "b")
+        (port,) = a.coordinator_ports
+        assert SETTINGS.host_ports[0] <= port <= SETTINGS.host_ports[1]
+        assert (a.host_ports, a.spread_hosts, a.ports_of(0), a.ports_of(3)) == ((), False, (port,), ())
+        assert (b.host_ports, b.coordinator_ports, b.spread_hosts) == ((), (), False), (
+            "it is not the world's first role"
+        )
+        both = request(make_job(role("a", 4, pod={"hostNetwork": True}, container=own), framework=framework), "a")
+        assert (both.host_ports, both.coordinator_ports, both.spread_hosts) == ((8080,), (port,), True)
+        alone = request(make_job(role("a", 1, pod={"hostNetwork": True})), "a")
+        assert (alone.host_ports, alone.coordinator_ports) == ((port,), ())
+
     @pytest.mark.parametrize(
         "selector, key, apart",
         [
@@ -131,6 +147,9 @@ class TestDraft:
         asked = role_request(make_job(*roles, status={"attempt": 5}), "a", (), SETTINGS)
         assert (a.host_ports, b.host_ports, c.host_ports) == (asked.host_ports, (8080,), ())
         assert a.host_ports != role_request(job, "a", (), SETTINGS).host_ports
+        (wide,) = self.draft(make_job(role("a", 3, pod={"hostNetwork": True}))).roles
+        assert (wide.host_ports, wide.coordinator_ports) == ((), a.host_ports)
+        assert (wide.ports_of(0), wide.ports_of(2)) == (a.host_ports, ())
 
     @pytest.mark.parametrize(
         "framework, gpus, processes",

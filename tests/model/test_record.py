@@ -24,6 +24,7 @@ ROLES = st.lists(
         processes=st.integers(1, 8),
         resources=st.dictionaries(WORDS, st.integers(0, 2**50)).map(lambda d: tuple(sorted(d.items()))),
         host_ports=st.lists(st.integers(1, 65_535), max_size=3, unique=True).map(tuple),
+        coordinator_ports=st.lists(st.integers(1, 65_535), max_size=1).map(tuple),
     ),
     min_size=1,
     max_size=4,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduling.builders import decide, grant, granted, make_cluster, make_gang, node, refusal
+from scheduling.builders import decide, grant, granted, make_cluster, make_gang, node, refusal, refused
 from trainyard.api.reasons import Reason
 from trainyard.model.cluster import SchedulingPolicy
 from trainyard.model.views import NodeReady, NodeTerms, Requirement, Taint, Toleration
@@ -153,6 +153,36 @@ def test_host_ports_are_taken_once_per_node() -> None:
     decision = decide(cluster, gang, make_gang("b", age=1).workers(1, gpus=1, host_ports=(29500,)))
     assert [len(g.nodes) for g in decision.grants] == [2]
     assert "room for 0 of 1 pod now" in decision.refusals[0].message
+
+
+def test_a_port_of_the_coordinator_alone_keeps_no_pods_apart() -> None:
+    cluster = make_cluster().racks(1, nodes=2)
+    gang = make_gang("a").workers(4, gpus=4, coordinator_ports=(29500,))
+    assert grant(cluster, gang).nodes == ("b1-r1-n1",) * 2 + ("b1-r1-n2",) * 2
+
+
+def test_the_coordinator_stands_where_its_port_is_free_and_the_others_anywhere() -> None:
+    cluster = make_cluster().racks(1, nodes=2).ports("b1-r1-n1", 29500)
+    gang = make_gang("a").workers(4, gpus=4, coordinator_ports=(29500,))
+    assert grant(cluster, gang).nodes == ("b1-r1-n2", "b1-r1-n1", "b1-r1-n1", "b1-r1-n2")
+    told = refusal(cluster.ports("b1-r1-n2", 29500), gang)
+    assert told.reason is Reason.INSUFFICIENT_CAPACITY
+    assert "room for all of them, but no node where the coordinator's port (29500) is free now" in told.message
+    cramped = cluster.ports("b1-r1-n2", 29500).nodes(node("n3", gpus=4))
+    assert grant(cramped, gang).nodes == ("n3", "b1-r1-n1", "b1-r1-n1", "b1-r1-n2"), (
+        "one moves, though two nodes would do"
+    )
+
+
+def test_two_coordinators_with_one_port_stand_apart_and_jobs_behind_see_it_taken() -> None:
+    cluster = make_cluster().racks(1, nodes=2)
+    worlds = make_gang("a").workers(2, gpus=1, coordinator_ports=(29500,))
+    worlds = worlds.role("jax", 2, gpus=1, coordinator_ports=(29500,))
+    nodes = grant(cluster, worlds).nodes
+    assert nodes[0] != nodes[2]
+    behind = make_gang("b", age=1).workers(1, gpus=1, coordinator_ports=(29500,))
+    decision = decide(cluster, worlds, behind)
+    assert refused(decision) == {"b": "InsufficientCapacity"}
 
 
 def test_spread_roles_stand_one_to_a_node() -> None:

@@ -62,6 +62,16 @@ def test_roles_with_ports_or_spread_stay_one_to_a_node() -> None:
     assert grant(YARD, two_roles.kept("b1-r1-n1", "b1-r1-n1")).nodes == ("b1-r1-n1", "b1-r1-n2")
 
 
+def test_a_coordinator_whose_port_is_taken_at_home_moves_alone() -> None:
+    gang = make_gang("a").workers(4, gpus=4, coordinator_ports=(29500,))
+    home = ("b1-r1-n1", "b1-r1-n1", "b1-r1-n2", "b1-r1-n2")
+    assert grant(YARD, gang.kept(*home)).nodes == home
+    after = grant(YARD.ports("b1-r1-n1", 29500), gang.kept(*home)).nodes
+    assert after[0] not in home and after[1:] == home[1:]
+    worlds = make_gang("a").workers(1, gpus=4, coordinator_ports=(29500,)).role("jax", 1, 4, coordinator_ports=(29500,))
+    assert grant(YARD, worlds.kept("b1-r1-n1", "")).nodes == ("b1-r1-n1", "b1-r1-n2"), "its sister has the port"
+
+
 def test_single_node_claim_keeps_or_moves_as_one() -> None:
     cluster = YARD.claim("ckpt", "ReadWriteOnce")
     gang = make_gang("a", claim="ckpt").workers(2, gpus=2)

@@ -42,6 +42,8 @@ def clusters(draw: st.DrawFn) -> Cluster:
             cluster = cluster.used(name, gpus=draw(st.integers(0, 8)), cpu=draw(st.integers(0, 16)) * 1000)
     if draw(st.booleans()):
         cluster = cluster.reserved(draw(st.sampled_from(names)), draw(st.integers(1, 8)))
+    for name in draw(st.sets(st.sampled_from(names), max_size=2)):
+        cluster = cluster.ports(name, 29501)
     return cluster
 
 
@@ -67,6 +69,7 @@ def gangs(draw: st.DrawFn, name: str, roles: int = 2) -> Gang:
             tolerations=draw(st.sampled_from(((), (TOLERATION,)))),
             spread_hosts=draw(st.sampled_from((False, False, True))),
             host_ports=draw(st.sampled_from(((), (), (29500,)))),
+            coordinator_ports=draw(st.sampled_from(((), (), (29501,)))),
         )
     if draw(st.booleans()):
         ranks = st.integers(0, gang.request.size - 1)
@@ -152,7 +155,11 @@ def test_only_suitable_nodes_levels_ports_and_spread_are_respected(cluster: Clus
             wider = [label for name, label in POLICY.levels if POLICY.levels.index((name, label)) <= _at(level)]
             assert len({tuple(views[n].labels.get(label) for label in wider) for n in grant.nodes}) == 1
             assert all(views[n].labels.get(labels[level]) for n in grant.nodes)
-    ports = Counter((name, port) for _, role, name in placed(decision, queue) for port in role.host_ports)
+    ports = Counter((name, port) for name, used in cluster.snapshot.host_ports.items() for port in used)
+    for grant in decision.grants:
+        for role in requests[grant.uid].roles:
+            for index, name in enumerate(grant.nodes[role.first_rank : role.first_rank + role.replicas]):
+                ports.update((name, port) for port in role.ports_of(index))
     assert all(count == 1 for count in ports.values())
     spread = Counter((r.uid, role.name, name) for r, role, name in placed(decision, queue) if role.spread_hosts)
     assert all(count == 1 for count in spread.values())
@@ -224,10 +231,10 @@ def test_more_capacity_never_turns_a_grant_into_a_refusal(cluster: Cluster, gang
 @given(clusters(), gangs("head", roles=1))
 @settings(max_examples=300, deadline=None)
 def test_one_role_is_refused_only_where_its_pods_cannot_all_stand(cluster: Cluster, gang: Gang) -> None:
-    """Alone in the queue and without topology or ports, the answer is exact."""
+    """Alone in the queue and without topology, or ports that all of them take, the answer is exact."""
     role = replace(gang.request.roles[0], host_ports=())
     request = replace(gang.request, roles=(role,), required_level="", not_before=0.0)
-    room = 0
+    room, coordinates = 0, not role.coordinator_ports
     for name, view in cluster.snapshot.nodes.items():
         if name in request.avoid or not suits(role, view):
             continue
@@ -237,7 +244,8 @@ def test_one_role_is_refused_only_where_its_pods_cannot_all_stand(cluster: Clust
             free.subtract({**dict(reservation.resources), "pods": 1} if reservation.node == name else {})
         fit = max(0, min(free[k] // v for k, v in {**dict(role.resources), "pods": 1}.items()))
         room += min(fit, 1) if role.spread_hosts else fit
-    assert bool(decide(cluster, Gang(request)).grants) == (room >= role.replicas)
+        coordinates |= fit > 0 and name not in cluster.snapshot.host_ports
+    assert bool(decide(cluster, Gang(request)).grants) == (room >= role.replicas and coordinates)
 
 
 @given(clusters(), gangs("again", roles=1))

@@ -126,10 +126,9 @@ class Memory:
         """Reserve what a grant promises, for so long."""
         reserved: list[Reservation] = []
         for role in request.roles:
-            for node in grant.nodes[role.first_rank : role.first_rank + role.replicas]:
-                reserved.append(
-                    Reservation(grant.uid, node, role.resources, grant.key.namespace, host_ports=role.host_ports)
-                )
+            for index, node in enumerate(grant.nodes[role.first_rank : role.first_rank + role.replicas]):
+                ports = role.ports_of(index)
+                reserved.append(Reservation(grant.uid, node, role.resources, grant.key.namespace, host_ports=ports))
         self.grants[grant.uid] = HeldGrant(grant, self._clock() + seconds, tuple(reserved))
 
     def grant(self, uid: str) -> Grant | None:

@@ -82,12 +82,12 @@ class Openings:
                 role.resources,
                 opening.namespace,
                 rank not in opening.uncreated,
-                role.host_ports,
+                role.ports_of(index),
             )
             for uid, opening in self._openings.items()
             for rank, node in opening.unbound.items()
             if node or rank in opening.uncreated
-            for role in (opening.record.locate(rank)[0],)
+            for role, index in (opening.record.locate(rank),)
         ]
 
 

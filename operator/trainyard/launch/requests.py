@@ -15,6 +15,11 @@ from trainyard.model.podspec import host_ports, node_terms, pod_resources, toler
 from trainyard.model.record import RecordDraft, RecordRole
 from trainyard.model.views import JobView, Resources
 
+Ports = tuple[tuple[int, ...], tuple[int, ...]]
+"""Ports of a node that every pod of a role takes, and those that only its replica 0 takes besides."""
+
+_NO_PORTS: Ports = ((), ())
+
 PROBE_ATTEMPT = 99_999
 """The attempt in a probe's name: the last that names have room for, so that it meets no living pod."""
 
@@ -41,7 +46,7 @@ def role_request(job: JobView, role: str, resources: Resources, settings: Launch
     sample = _sample(job, role, settings, job.status.attempt, [])
     spec, affinity = sample["spec"], sample["spec"].get("affinity") or {}
     effective = _effective(job, effective_roles(spec_of(job)), role)
-    ports = host_ports(spec)
+    ports, coordinator_ports = _ports(job, effective, settings, job.status.attempt)
     return RoleRequest(
         name=role,
         replicas=effective.replicas,
@@ -53,6 +58,7 @@ def role_request(job: JobView, role: str, resources: Resources, settings: Launch
         terms=node_terms(affinity),
         tolerations=tolerations(spec.get("tolerations")),
         host_ports=ports,
+        coordinator_ports=coordinator_ports,
         spread_hosts=bool(ports) or keeps_apart(affinity, sample["metadata"]["labels"]),
     )
 
@@ -72,10 +78,7 @@ def draft_record(
         role.name: told[role.name] if role.name in told else template_resources(job, role.name, settings)
         for role in spec_of(job).roles
     }
-    ports = {
-        role.name: host_ports(_sample(job, role.name, settings, grant.attempt, [])["spec"])
-        for role in spec_of(job).roles
-    }
+    ports = {role.name: _ports(job, role, settings, grant.attempt) for role in effective_roles(spec_of(job))}
     return RecordDraft(
         job_uid=job.uid,
         attempt=grant.attempt,
@@ -89,11 +92,20 @@ def draft_record(
     )
 
 
-def _sample(job: JobView, role: str, settings: LaunchSettings, attempt: int, won: list[str]) -> Json:
+def _sample(job: JobView, role: str, settings: LaunchSettings, attempt: int, won: list[str], *, index: int = 0) -> Json:
     roles = effective_roles(spec_of(job))
     draft = RecordDraft(job.uid, attempt, _record_roles(job, roles, {}, {}), (), job.spec_hash, "")
-    rank = _effective(job, roles, role).offset
+    rank = _effective(job, roles, role).rank(index)
     return pod(gang(job, draft, settings, roles=roles), seat(draft, rank), won)
+
+
+def _ports(job: JobView, role: EffectiveRole, settings: LaunchSettings, attempt: int) -> Ports:
+    """What the role's pods take of their nodes. Only replica 0 may listen for all; the others are like its last."""
+    first = host_ports(_sample(job, role.name, settings, attempt, [])["spec"])
+    if not first or role.replicas == 1:
+        return first, ()
+    each = host_ports(_sample(job, role.name, settings, attempt, [], index=role.replicas - 1)["spec"])
+    return each, tuple(port for port in first if port not in each)
 
 
 def _effective(job: JobView, roles: Iterable[EffectiveRole], name: str) -> EffectiveRole:
@@ -107,7 +119,7 @@ def _record_roles(
     job: JobView,
     roles: Iterable[EffectiveRole],
     resources: Mapping[str, Resources],
-    ports: Mapping[str, tuple[int, ...]],
+    ports: Mapping[str, Ports],
 ) -> tuple[RecordRole, ...]:
     return tuple(
         RecordRole(
@@ -119,7 +131,8 @@ def _record_roles(
             gpus=role.gpus,
             processes=processes_per_pod(written, role.framework, role.gpus),
             resources=resources.get(role.name, ()),
-            host_ports=ports.get(role.name, ()),
+            host_ports=ports.get(role.name, _NO_PORTS)[0],
+            coordinator_ports=ports.get(role.name, _NO_PORTS)[1],
         )
         for role, written in zip(roles, spec_of(job).roles, strict=True)
     )

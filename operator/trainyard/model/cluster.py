@@ -39,8 +39,15 @@ class RoleRequest:
     """Required node affinity; one term must hold."""
     tolerations: tuple[Toleration, ...] = ()
     host_ports: tuple[int, ...] = ()
+    """Of its node, that every pod takes."""
+    coordinator_ports: tuple[int, ...] = ()
+    """Those that only its replica 0 takes besides."""
     spread_hosts: bool = False
     """At most one pod of the role on a node (host ports, or a required self anti-affinity by hostname)."""
+
+    def ports_of(self, index: int) -> tuple[int, ...]:
+        """Ports of its node that a replica takes."""
+        return self.host_ports if index else (*self.host_ports, *self.coordinator_ports)
 
 
 @dataclass(frozen=True, slots=True)

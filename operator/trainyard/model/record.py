@@ -38,7 +38,13 @@ class RecordRole:
     resources: Resources = ()
     """What one pod really asks for, as the dry run told."""
     host_ports: tuple[int, ...] = ()
-    """Ports of its node that a pod takes."""
+    """Ports of its node that every pod takes."""
+    coordinator_ports: tuple[int, ...] = ()
+    """Those that only replica 0 takes besides."""
+
+    def ports_of(self, index: int) -> tuple[int, ...]:
+        """Ports of its node that a replica takes."""
+        return self.host_ports if index else (*self.host_ports, *self.coordinator_ports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,7 @@ def encode_record(draft: RecordDraft) -> bytes:
                 "processes": r.processes,
                 "resources": dict(r.resources),
                 **({"hostPorts": list(r.host_ports)} if r.host_ports else {}),
+                **({"coordinatorPorts": list(r.coordinator_ports)} if r.coordinator_ports else {}),
             }
             for r in draft.roles
         ],
@@ -157,7 +164,7 @@ def _check_types(record: Record) -> None:
     numbers: list[object] = [record.attempt, record.restarts, *(record.host_ports or ())]
     for role in record.roles:
         texts += [role.name, role.trainer, role.framework, *(name for name, _ in role.resources)]
-        numbers += [role.gpus, role.processes, *(amount for _, amount in role.resources), *role.host_ports]
+        numbers += [role.gpus, role.processes, *(amount for _, amount in role.resources), *role.ports_of(0)]
         if type(role.replicas) is not int or role.replicas < 1 or type(role.completes) is not bool:
             raise TypeError("a role is not one")
     if not all(type(text) is str for text in texts):
@@ -188,6 +195,7 @@ def _record(raw: dict[str, Any], *, name: str, uid: str, created: float, deletin
                 r["processes"],
                 tuple(sorted((k, v) for k, v in r["resources"].items())),
                 tuple(r.get("hostPorts", ())),
+                tuple(r.get("coordinatorPorts", ())),
             )
             for r in raw["roles"]
         ),

@@ -172,8 +172,11 @@ class Diagnosis:
                 best = (most / role.replicas, told, name)
         assert best is not None, "a gang has at least one role"
         share, told, name = best
-        if share >= 1:
+        if share >= 1 and len(shape.roles) > 1:
             told = "each role alone but not for all of them together"
+        elif share >= 1:
+            ports = ", ".join(map(str, shape.roles[0].coordinator_ports))
+            told = f"all of them, but no node where the coordinator's port ({ports}) is free"
         level = "node" if shape.one_node else request.required_level
         where = f"the best {level} ({name})" if name else "the cluster"
         return told, where

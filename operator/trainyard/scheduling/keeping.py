@@ -11,12 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from trainyard.model.cluster import GangRequest
-from trainyard.scheduling.packing import Members, Packer, free_of_ports
+from trainyard.scheduling.packing import Members, Packer, Ports, free_of_ports
 from trainyard.scheduling.placement import Ranks, lay_out
 from trainyard.scheduling.shape import GangShape, RoleShape
 from trainyard.scheduling.topology import Topology
-
-Ports = dict[int, frozenset[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +24,17 @@ class Kept:
     ranks: Ranks
     rest: GangShape
     members: Members
+    ports: Ports
+    """Those that the kept ranks take."""
 
 
 def keep(packer: Packer, shape: GangShape, members: Members, request: GangRequest) -> Ranks | None:
     """All ranks, every healthy one where it was; None where none can stay or the whole does not fit around them."""
-    packer = Packer(packer.topology, packer.ledger, list(packer.view))
+    packer = Packer(packer.topology, packer.ledger, list(packer.view), packer.taken)
     kept = _stay(packer, shape, members, request)
     if not kept.ranks:
         return None
+    packer = Packer(packer.topology, packer.ledger, packer.view, packer.taken, kept.ports)
     for domain in _near(packer.topology, shape, kept):
         found = packer.gang(kept.rest, domain)
         if found is not None:
@@ -46,7 +47,7 @@ def _stay(packer: Packer, shape: GangShape, members: Members, request: GangReque
     ledger, view, index = packer.ledger, packer.view, packer.topology.index
     ranks: Ranks = {}
     rest: list[RoleShape] = []
-    ports: Ports = {}
+    ports: dict[int, frozenset[int]] = {}
     used: list[set[int]] = []
     for role, part, nodes in zip(request.roles, shape.roles, members, strict=True):
         fit = set(nodes)
@@ -54,18 +55,24 @@ def _stay(packer: Packer, shape: GangShape, members: Members, request: GangReque
         staying = 0
         for rank in range(role.first_rank, role.first_rank + role.replicas):
             i = index.get(request.keep.get(rank, ""), -1)
-            clash = (part.cap and i in at_home) or not ports.get(i, frozenset()).isdisjoint(part.ports)
+            asks = role.ports_of(rank - role.first_rank)
+            clash = (part.cap and i in at_home) or _taken(i, asks, ports) or _taken(i, asks, packer.taken)
             if i not in fit or clash or not ledger.slots(part.need, part.cap)[view[i]]:
                 continue
             ledger.enter(view, i, part.need)
-            if part.ports:
-                ports[i] = ports.get(i, frozenset()).union(part.ports)
+            if asks:
+                ports[i] = ports.get(i, frozenset()).union(asks)
             at_home.add(i)
             ranks[rank] = i
             staying += 1
-        rest.append(replace(part, replicas=part.replicas - staying))
+        alone = () if role.first_rank in ranks else part.coordinator_ports
+        rest.append(replace(part, replicas=part.replicas - staying, coordinator_ports=alone))
         used.append(at_home)
-    return Kept(ranks, replace(shape, roles=tuple(rest)), _remaining(shape, members, used, ports))
+    return Kept(ranks, replace(shape, roles=tuple(rest)), _remaining(shape, members, used, ports), ports)
+
+
+def _taken(node: int, ports: Sequence[int], used: Ports) -> bool:
+    return not used.get(node, frozenset()).isdisjoint(ports)
 
 
 def _remaining(shape: GangShape, members: Members, used: list[set[int]], ports: Ports) -> Members:

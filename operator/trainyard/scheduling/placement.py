@@ -12,24 +12,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from trainyard.model.cluster import RoleRequest
-from trainyard.scheduling.packing import Counts, Members, Packer
+from trainyard.scheduling.packing import Members, Packer, Share
 from trainyard.scheduling.shape import GangShape
 
 Ranks = dict[int, int]
 """Rank → node."""
 
 
-def lay_out(roles: tuple[RoleRequest, ...], found: list[Counts], kept: Mapping[int, int] | None = None) -> Ranks:
-    """Give the nodes to the ranks: kept ones stay, the others follow the order of the topology, role by role."""
+def lay_out(roles: tuple[RoleRequest, ...], found: list[Share], kept: Mapping[int, int] | None = None) -> Ranks:
+    """Give the nodes to the ranks: kept ones stay, the others follow the order of the topology, role by role, but for a
+    first one that not every node will do for."""
     ranks: Ranks = dict(kept or {})
-    for role, counts in zip(roles, found, strict=True):
-        nodes = (i for i in sorted(counts) for _ in range(counts[i]))
+    for role, share in zip(roles, found, strict=True):
+        nodes = [i for i in sorted(share.counts) for _ in range(share.counts[i])]
+        if share.coordinator >= 0:
+            nodes.remove(share.coordinator)
+            nodes.insert(0, share.coordinator)
         open_ranks = (r for r in range(role.first_rank, role.first_rank + role.replicas) if r not in ranks)
         ranks.update(dict(zip(list(open_ranks), nodes, strict=True)))
     return ranks
 
 
-def place(packer: Packer, shape: GangShape, members: Members) -> list[Counts] | None:
+def place(packer: Packer, shape: GangShape, members: Members) -> list[Share] | None:
     """A place for the whole gang, or none."""
     live = packer.live(shape, members)
     if any(packer.room(role, nodes) < role.replicas for role, nodes in zip(shape.roles, live, strict=True)):

@@ -96,7 +96,7 @@ class Round:
         for role in request.roles:
             need = self.ledger.need(role.resources)
             for rank in range(role.first_rank, role.first_rank + role.replicas) if ranks else ():
-                self.ledger.take(ranks[rank], need, role.host_ports)
+                self.ledger.take(ranks[rank], need, role.ports_of(rank - role.first_rank))
 
     def enter_wait(self, request: GangRequest, useful: Marks) -> None:
         """It waits for room: mark what it waits for."""

@@ -15,7 +15,7 @@ from trainyard.scheduling.filters import Suited
 from trainyard.scheduling.gates import needs_one_node
 from trainyard.scheduling.keeping import keep
 from trainyard.scheduling.ledger import View
-from trainyard.scheduling.packing import Counts, Members, Packer, free_of_ports
+from trainyard.scheduling.packing import Members, Packer, Share, free_of_ports
 from trainyard.scheduling.placement import Ranks, feasible, fitting, lay_out, place
 from trainyard.scheduling.round import Round
 from trainyard.scheduling.shape import GangShape, shape_of
@@ -47,7 +47,7 @@ class Search:
     def __init__(self, round_: Round) -> None:
         """Start with no answers."""
         self.round = round_
-        self._found: dict[object, list[Counts] | None] = {}
+        self._found: dict[object, list[Share] | None] = {}
         self._members: dict[object, Members] = {}
         self._could_hold: dict[tuple[GangShape, Nodes], bool] = {}
         self._useful: dict[GangShape, Marks] = {}
@@ -75,7 +75,8 @@ class Search:
         return {Room.OPEN: ledger.open, Room.FREE: ledger.free, Room.EMPTY: ledger.empty}[room]
 
     def packer(self, room: Room) -> Packer:
-        return Packer(self.round.topology, self.round.ledger, self.view(room))
+        ledger = self.round.ledger
+        return Packer(self.round.topology, ledger, self.view(room), {} if room is Room.EMPTY else ledger.ports)
 
     def members(
         self, shape: GangShape, nodes: Nodes, avoid: frozenset[str] = frozenset(), closed: Marks = 0
@@ -106,7 +107,7 @@ class Search:
         members = self.with_ports(shape, self.members(shape, Nodes.USABLE, request.avoid, closed))
         return keep(self.packer(room), shape, members, request)
 
-    def fresh(self, shape: GangShape, room: Room, avoid: frozenset[str], closed: Marks = 0) -> list[Counts] | None:
+    def fresh(self, shape: GangShape, room: Room, avoid: frozenset[str], closed: Marks = 0) -> list[Share] | None:
         """A place for a gang that keeps nothing."""
         key = (shape, room, avoid, closed, self.round.ledger.version)
         if key not in self._found:

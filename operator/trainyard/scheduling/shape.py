@@ -22,6 +22,8 @@ class RoleShape:
     cap: int
     """Most pods of the role on one node; 0: as many as fit."""
     ports: tuple[int, ...]
+    coordinator_ports: tuple[int, ...]
+    """Taken by one of the pods, the first, alone."""
     suit: Suit
 
 
@@ -55,5 +57,6 @@ def _role(role: RoleRequest, ledger: Ledger, volume_terms: NodeTerms) -> RoleSha
         column=column,
         cap=1 if role.spread_hosts or role.host_ports else 0,
         ports=role.host_ports,
+        coordinator_ports=role.coordinator_ports,
         suit=Suit(role.node_selector, role.terms, volume_terms, role.tolerations),
     )
