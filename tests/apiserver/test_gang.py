@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections import Counter
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -128,7 +132,7 @@ async def test_a_restarting_job_keeps_its_checkpoint_directory_and_a_suspended_o
     await world.add_nodes(2)
     await world.add_shared_volume("shared")
     await world.operator()
-    saving = {
+    saving: dict[str, Any] = {
         "checkpoint": {"volume": {"claimName": "shared"}, "directory": "same"},
         "failurePolicy": {"backoff": {"initialSeconds": 4}},
     }
@@ -246,6 +250,41 @@ async def test_a_node_that_stops_answering_is_left_behind(world: World) -> None:
     episode = world.status("sturdy")["episodes"][0]
     assert (episode["cause"], episode["node"]) == ("Disruption", lost)
     assert world.status("sturdy")["restarts"]["application"] == 0
+
+
+async def test_a_gang_that_fell_silent_whole_is_waited_for(world: World) -> None:
+    await world.add_nodes(2)
+    await world.operator()
+    await world.apply(job("packed", role(replicas=2, gpus=4, pod={"terminationGracePeriodSeconds": 2})))
+    await world.until_phase("packed", "Running")
+    (lost,) = set(nodes_of(world, "packed"))
+    await world.silence_node(lost)
+    await world.until(lambda: world.status("packed")["attempt"] == 1, "the attempt to move", seconds=90)
+    message = await until_waiting(world, "packed", "EarlierAttemptEnding")
+    assert f"kubectl delete node {lost}" in message
+    await world.until(
+        lambda: all(past_its_grace(p) for p in world.pods("packed", 0)), "its pods to be dead", seconds=60
+    )
+    await asyncio.sleep(5)  # nothing is to happen
+    assert len(world.pods("packed", 0)) == 2 and world.pods("packed", 1) == []
+    await world.revive_node(lost)
+    await world.until_phase("packed", "Running", seconds=90)
+    assert world.status("packed")["restarts"]["application"] == 0
+
+
+def past_its_grace(pod: Object) -> bool:
+    text = pod["metadata"].get("deletionTimestamp")
+    return text is not None and datetime.fromisoformat(text).timestamp() < time.time()
+
+
+async def test_pods_in_their_nodes_network_share_nodes_but_for_the_coordinators_port(world: World) -> None:
+    await world.add_nodes(2)
+    await world.operator()
+    await world.apply(job("hosty", role(replicas=4, gpus=4, pod={"hostNetwork": True}), framework="torch"))
+    await world.until_phase("hosty", "Running")
+    assert sorted(Counter(nodes_of(world, "hosty")).values()) == [2, 2]
+    ports = [p["spec"]["containers"][0].get("ports", []) for p in world.pods("hosty")]
+    assert sorted(map(len, ports)) == [0, 0, 0, 1]
 
 
 async def test_the_exit_of_a_survivor_is_not_charged_once_its_peer_node_is_seen_dead(world: World) -> None:
