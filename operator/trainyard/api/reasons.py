@@ -119,8 +119,8 @@ class Reason(Documented):
     )
     DIRECTORY_IN_USE = (
         "DirectoryInUse",
-        "Another job that has begun has the same checkpoint directory of the same claim; this one waits until that one has "
-        "ended or is suspended.",
+        "Another job that has begun has the same checkpoint directory of the same claim; this one waits until that one "
+        "has ended or is suspended.",
         "Give one of them another `checkpoint.directory`.",
     )
     CLAIM_NOT_FOUND = (
