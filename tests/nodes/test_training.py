@@ -68,7 +68,9 @@ async def test_torch_loses_a_process_and_goes_on_from_its_checkpoint(world: Worl
     await world.until_phase("ddp", "Succeeded", seconds=120)
 
     before, text = steps(logs(world, first[1][:-1] + "0")), logs(world, names(world.pods("ddp", 1))[0])
-    resumed = int(re.findall(r"^resumed from step (\d+)", text, re.M)[0])
+    told = re.search(r"^resumed from step (\d+)", text, re.M)
+    assert told, text
+    resumed = int(told[1])
     after = steps(text)
     assert resumed > 0
     assert after[0][0] == resumed + 1
