@@ -66,6 +66,7 @@ async def test_torch_loses_a_process_and_goes_on_from_its_checkpoint(world: Worl
     world.cluster.kubectl("-n", world.namespace, "exec", first[1], "--", "python3", "-c", KILL_TRAINER)
     await world.until(lambda: world.status("ddp")["attempt"] == 1, "the attempt to move")
     await world.until_phase("ddp", "Succeeded", seconds=120)
+    assert world.status("ddp")["restarts"]["total"] == 1, world.status("ddp")["episodes"]
 
     before, text = steps(logs(world, first[1][:-1] + "0")), logs(world, names(world.pods("ddp", 1))[0])
     told = re.search(r"^resumed from step (\d+)", text, re.M)
@@ -78,7 +79,6 @@ async def test_torch_loses_a_process_and_goes_on_from_its_checkpoint(world: Worl
     assert after[0][1] < 2.83, "the loss goes on where it was, not at ln 17"
     repeated = dict(before).get(after[0][0])
     assert repeated is None or abs(repeated - after[0][1]) < 1e-3, "the same step sees the same loss again"
-    assert world.status("ddp")["restarts"]["total"] == 1
 
 
 async def test_devices_are_requested_counted_and_given(world: World) -> None:
