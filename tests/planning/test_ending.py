@@ -10,7 +10,7 @@ from builders import JobBuilder, make_job, make_pod
 from planning.support import at_rest, last_episode, planned, running_job, status_of, steps_of, written
 from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
 from trainyard.model.plan import DeleteHosts, DeleteJob, DeletePods, WriteStatus
-from trainyard.model.views import PodPhase, TrainerState
+from trainyard.model.views import PodPhase, PodView, TrainerState
 from trainyard.planning.transitions import ALLOWED, IllegalTransition, check_transition
 
 
@@ -105,6 +105,34 @@ def test_success_step_by_step() -> None:
     at_rest(job)
     assert (job.status.phase, job.status.ready) == (Phase.SUCCEEDED, "2/2")
     assert planned(at_rest(job.passed(10_000))).steps == ()
+
+
+def told_of_its_trainer(pod: PodView, code: int = 0) -> PodView:
+    """The kubelet has told of the trainer's end, and not yet of the pod's."""
+    return replace(pod, trainer=TrainerState(started=True, exit_code=code, reason="Completed"))
+
+
+@pytest.mark.parametrize(("clean", "gone"), [("Running", 0), ("None", 0), ("All", 1)])
+def test_a_pod_about_to_end_is_waited_for_and_stays_to_be_read(clean: str, gone: int) -> None:
+    job = at_rest(running_job(2).spec(cleanPods=clean)).succeeded(0).change(1, told_of_its_trainer)
+    written(job)
+    job.hosts.clear()
+    assert len(graces(job)) == gone
+    job.noted(planned(job).facts).passed(2.9)
+    assert len(graces(job)) == gone
+    assert set(graces(job.passed(0.1))) == {job.pod_name(1)}, "another container runs on"
+    at_rest(job.succeeded(1))
+    assert job.status.phase is Phase.SUCCEEDED
+
+
+def test_the_first_failed_pod_is_waited_for_too_and_no_other() -> None:
+    job = running_job(3)
+    for rank in range(2):
+        job.change(rank, lambda pod: replace(told_of_its_trainer(pod, 1), failed_version=pod.resource_version))
+    written(job)
+    assert set(graces(job)) == {job.pod_name(1, 0), job.pod_name(2, 0)}
+    job.noted(planned(job).facts).passed(3)
+    assert job.pod_name(0, 0) in graces(job)
 
 
 def test_servers_go_when_the_others_are_done() -> None:

@@ -14,7 +14,7 @@ from trainyard.model.views import PodPhase, PodView
 from trainyard.planning.situation import Situation
 
 READ_SECONDS = 3.0
-"""How long a failed pod whose other containers still run is waited for; kubelets need a fraction of it."""
+"""How long a pod whose trainer has ended, and other containers perhaps not, is waited for; kubelets need a fraction."""
 
 _BROKEN = (Cause.APPLICATION_FAILURE, Cause.DISRUPTION, Cause.START_ROLLED_BACK)
 """Closes after which a collective has nothing left to save."""
@@ -59,12 +59,22 @@ def _of_closed_attempts(now: Situation) -> list[PodView]:
 
 
 def _about_to_be_read(now: Situation, pod: PodView) -> bool:
-    """The first failed pod, in the moment between its trainer's end and its own: deleted now, its log would be lost."""
-    if pod.trainer.exit_code is None or pod.deletion is not None or now.failure_policy.keep_failed_pods == 0:
+    """One that is to be kept, in the moment between its trainer's end and its own: deleted now, its log would be lost."""
+    if pod.trainer.exit_code is None or pod.deletion is not None:
         return False
-    if not any(e.pod == pod.name for e in now.status.episodes):
+    if not _is_last_word(now, pod) and not _is_first_failed(now, pod):
         return False
     return not now.note.lasted(f"trainer-ended:{pod.uid}", READ_SECONDS)
+
+
+def _is_last_word(now: Situation, pod: PodView) -> bool:
+    """It ran in the attempt that a finishing job ends with."""
+    cleaned = now.spec is not None and now.spec.clean_pods is CleanPods.ALL
+    return _over(now) and pod.incarnation == now.status.attempt and not cleaned
+
+
+def _is_first_failed(now: Situation, pod: PodView) -> bool:
+    return now.failure_policy.keep_failed_pods > 0 and any(e.pod == pod.name for e in now.status.episodes)
 
 
 def _by_grace(now: Situation, pods: list[PodView]) -> Iterable[tuple[int | None, tuple[PodRef, ...]]]:
