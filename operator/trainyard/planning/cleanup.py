@@ -59,7 +59,7 @@ def _of_closed_attempts(now: Situation) -> list[PodView]:
 
 
 def _about_to_be_read(now: Situation, pod: PodView) -> bool:
-    """One that is to be kept, in the moment between its trainer's end and its own: deleted now, its log would be lost."""
+    """To be kept, and in the moment between its trainer's end and its own: deleted now, its log would be lost."""
     if pod.trainer.exit_code is None or pod.deletion is not None:
         return False
     if not _is_last_word(now, pod) and not _is_first_failed(now, pod):
