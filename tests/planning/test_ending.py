@@ -9,7 +9,7 @@ import pytest
 from builders import JobBuilder, make_job, make_pod
 from planning.support import at_rest, last_episode, planned, running_job, status_of, steps_of, written
 from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
-from trainyard.model.plan import DeleteHosts, DeleteJob, DeletePods, WriteStatus
+from trainyard.model.plan import CreateRecord, DeleteHosts, DeleteJob, DeletePods, DeleteRecord, WriteStatus
 from trainyard.model.views import PodPhase, PodView, TrainerState
 from trainyard.planning.transitions import ALLOWED, IllegalTransition, check_transition
 
@@ -66,6 +66,17 @@ def test_suspending_frees_everything_and_says_so() -> None:
 def test_a_job_made_suspended_never_starts() -> None:
     job = at_rest(make_job().workers(2).suspended())
     assert job.status.phase is Phase.SUSPENDED and planned(job).steps == () and planned(job).request is None
+
+
+def test_a_record_that_no_status_names_goes_when_its_job_is_suspended() -> None:
+    job = make_job().workers(2).probed().granted()
+    (created,) = steps_of(planned(job), CreateRecord)
+    job.stored(created.draft)
+    assert status_of(planned(job)).open, "but for the suspension it would be the attempt's"
+    (deleted,) = steps_of(planned(job.suspended()), DeleteRecord)
+    assert deleted.attempt == 0
+    job.records.clear()
+    assert at_rest(job).status.phase is Phase.SUSPENDED
 
 
 def test_resuming_goes_on_with_the_next_attempt() -> None:

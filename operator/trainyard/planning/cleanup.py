@@ -108,9 +108,11 @@ def _kept_to_be_read(now: Situation) -> frozenset[str]:
 
 
 def _records(now: Situation) -> Iterable[Step]:
-    """A record goes once its attempt is two behind and its episode is settled."""
+    """A record goes once its attempt is two behind and its episode is settled, or where its job was suspended before
+    status named it: nothing ever ran by it, and it would keep the nodes of a job that shall hold none."""
     unsettled = {e.attempt for e in now.status.episodes if not e.settled}
     for attempt, record in sorted(now.snapshot.records.items()):
         stale = attempt < now.status.attempt - 1 and attempt not in unsettled
-        if stale and not record.deleting:
+        unused = attempt == now.status.attempt and not now.status.open and now.job.suspend
+        if (stale or unused) and not record.deleting:
             yield DeleteRecord(attempt, record.name, record.uid)
