@@ -8,6 +8,7 @@ repeated otherwise: whether it happened is for the caller to find out.
 from __future__ import annotations
 
 import asyncio
+import asyncio.sslproto
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -39,6 +40,9 @@ ENOUGH = 65536  # bytes of a stream at once: nothing is gained by waiting for mo
 TURNS = 3  # of the event loop, from the end of a rest until all that came meanwhile is read: TLS kept one piece of it
 LONGEST_RETRY_AFTER = 60.0  # told to wait longer than this, the caller decides
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 5.0
+
+# Python zeroes a buffer of 256 KiB for every TLS connection: 40 MiB for 160 of them. A piece of TLS has 16 KiB at most.
+asyncio.sslproto.SSLProtocol.max_size = ENOUGH
 
 Fence = Callable[[], float | None]
 """Called just before a write is sent: raises Fenced, or returns the seconds the request may take (None: no limit)."""
