@@ -22,7 +22,7 @@ PATIENCE = 900.0
 LEAST_EVENTS = 5000
 """Fewer are not told apart from the process's idling."""
 SETTLE = 2.0
-COUNTED = 12.0
+COUNTED = 22.0
 """The longest that a change of counts waits for its status write, and a little more."""
 STILL = 20.0
 """How long nothing may be written while nothing happens."""

@@ -24,7 +24,7 @@ PASSES = 16
 SHARE = 0.0025
 """Of the time that counting may cost, all jobs together: a change of counts waits four hundred times as long as the
 latest passes of the jobs that were busy took. Two seconds for a gang of 1,250, a tenth of one for 60 pods."""
-SOONEST, LATEST = 0.02, 10.0
+SOONEST, LATEST = 0.02, 20.0
 
 Planner = Callable[[JobSnapshot, Instant, PlanningPolicy], Plan]
 
