@@ -101,6 +101,35 @@ async def test_the_record_takes_the_grants_place(bench: Bench) -> None:
     assert len(cluster_snapshot(bench.store).reservations) == 4
 
 
+async def test_jobs_that_only_wait_for_their_time_are_judged_once(bench: Bench) -> None:
+    early = replace(REQUEST, not_before=NOW + 60)
+    bench.store.memory.ask("job-1", early)
+    refusal = Refusal(KEY, "job-1", Reason.BACKOFF, "later", until=NOW + 60)
+    round_ = Round(bench, Decision(refusals=(refusal,)))
+    for _ in range(3):
+        await round_.run()
+    assert round_.asked == [(early,)]
+    bench.api.clock.at += 60
+    await round_.run()
+    assert len(round_.asked) == 2, "its time has come"
+
+
+@pytest.mark.parametrize("what", ["another job asks", "it asks anew", "it waits for more than its time"])
+async def test_jobs_that_wait_for_their_time_are_judged_again_where_that_may_matter(bench: Bench, what: str) -> None:
+    early = replace(REQUEST, not_before=NOW + 60)
+    bench.store.memory.ask("job-1", early)
+    reason = Reason.QUOTA_EXCEEDED if what == "it waits for more than its time" else Reason.BACKOFF
+    round_ = Round(bench, Decision(refusals=(Refusal(KEY, "job-1", reason, "later", until=NOW + 60),)))
+    await round_.run()
+    if what == "another job asks":
+        bench.store.memory.ask("job-2", replace(early, uid="job-2"))
+    if what == "it asks anew":
+        bench.store.memory.ask("job-1", None)
+        bench.store.memory.ask("job-1", replace(early))
+    await round_.run()
+    assert len(round_.asked) == 2
+
+
 async def test_why_a_job_waits_is_told_again_only_if_it_says_something_new(bench: Bench) -> None:
     bench.store.memory.ask("job-1", REQUEST)
     refusal = Refusal(KEY, "job-1", Reason.INSUFFICIENT_CAPACITY, "room for 3 of 4", until=NOW + 60)

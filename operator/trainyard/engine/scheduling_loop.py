@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from trainyard.api.reasons import Reason
 from trainyard.engine.hands import Hands
 from trainyard.engine.queue import Target
 from trainyard.engine.snapshots import cluster_snapshot
@@ -43,6 +44,8 @@ class SchedulingLoop:
         """When a refused job is to be judged again though nothing changes (steady clock)."""
         self._left_out: dict[str, tuple[GangRequest, float]] = {}
         """By job UID: a request that breaks the scheduler, and until when it is left out (steady clock)."""
+        self._resting: tuple[GangRequest, ...] = ()
+        """What the latest round was about, where each of them waits for its time alone and has been told so."""
 
     def wake(self) -> None:
         """Something changed that a round may answer."""
@@ -51,6 +54,7 @@ class SchedulingLoop:
     async def run(self) -> None:
         """Round after round until cancelled."""
         self._wake.set()
+        self._resting = ()
         while True:
             await self._woken()
             await asyncio.sleep(self.pause)
@@ -91,14 +95,28 @@ class SchedulingLoop:
             self._hands.telemetry.scheduled(0.0, 0, 0, len(lapsed))
             return
         now, started = self._hands.client.clock.now(), steady()
+        if not lapsed and self._rests(requests, now):
+            return
         cluster = cluster_snapshot(store)
         decision = await self._decide(cluster, requests, now)
         self._took = steady() - started
         self._keep(decision, {request.uid: request for request in requests}, now)
+        only_early = all(refusal.reason is Reason.BACKOFF for refusal in decision.refusals)
+        self._resting = requests if only_early and len(decision.refusals) == len(requests) else ()
         if self._left_out:
             again = min(until for _, until in self._left_out.values())
             self._round_at = again if self._round_at is None else min(self._round_at, again)
         self._hands.telemetry.scheduled(self._took, len(requests), len(decision.grants), len(lapsed))
+
+    def _rests(self, requests: tuple[GangRequest, ...], now: Instant) -> bool:
+        """No change in the cluster could place any of these yet. While the pods of a restarting gang end, each of them
+        is such a change, and its job only keeps its nodes."""
+        same = len(requests) == len(self._resting) and all(a is b for a, b in zip(requests, self._resting, strict=True))
+        due = min(request.not_before for request in requests)
+        if not same or due <= now:
+            return False
+        self._round_at = steady() + due - now
+        return True
 
     async def _decide(self, cluster: ClusterSnapshot, requests: Sequence[GangRequest], now: Instant) -> Decision:
         """I21: a request that breaks the scheduler must not keep all others from their places."""
