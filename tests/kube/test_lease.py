@@ -176,6 +176,26 @@ async def test_released_it_goes_to_the_next_at_once(the: OneLease, candidate: Hi
     await eventually(lambda: b.may_write, seconds=2.0)
 
 
+async def test_released_though_its_last_renewal_was_executed_unheard(the: OneLease, candidate: Hire) -> None:
+    a = candidate("a", duration=30.0, renew_deadline=20.0).start()
+    await eventually(lambda: a.elector.leading)
+    await a.crash()
+    assert the.lease is not None
+    the.write(the.lease)
+    await a.elector.release()
+    assert the.spec["holderIdentity"] == ""
+
+
+async def test_what_another_took_meanwhile_is_not_given_back(the: OneLease, candidate: Hire) -> None:
+    a = candidate("a", duration=30.0, renew_deadline=20.0).start()
+    await eventually(lambda: a.elector.leading)
+    await a.crash()
+    assert the.lease is not None
+    the.write({**the.lease, "spec": {**the.spec, "holderIdentity": "b"}})
+    await a.elector.release()
+    assert the.spec["holderIdentity"] == "b"
+
+
 async def test_a_restarted_container_takes_over_from_itself_at_once(the: OneLease, candidate: Hire) -> None:
     a = candidate("pod_uid", duration=30.0, renew_deadline=20.0).start()
     await eventually(lambda: a.elector.leading)

@@ -26,6 +26,8 @@ from trainyard.kube.resources import LEASES
 
 MARGIN = 0.5  # a request's time limit ends this long before the lease does
 
+_NOT_GIVEN_BACK = "the Lease could not be given back, the next leader waits for its end"
+
 log = logging.getLogger(__name__)
 
 
@@ -125,13 +127,28 @@ class LeaderElector:
         was_leading, self._renewed_at = self.leading, None
         if not was_leading or self._lease is None or self.holder != self._settings.identity:
             return
-        spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._now()}
         try:
-            self._lease = await self._client.update(
-                LEASES, {**self._lease, "spec": spec}, within=self._settings.retry_period
-            )
+            await self._give_back()
+        except Conflict:
+            # A renewal that was under way when we were told to stop may have been executed all the same.
+            await self._give_back_what_is_there()
         except KubeError as error:
-            log.warning("the Lease could not be given back, the next leader waits for its end: %s", error)
+            log.warning("%s: %s", _NOT_GIVEN_BACK, error)
+
+    async def _give_back_what_is_there(self) -> None:
+        try:
+            await self._look()
+            if self.holder == self._settings.identity:
+                await self._give_back()
+        except KubeError as error:
+            log.warning("%s: %s", _NOT_GIVEN_BACK, error)
+
+    async def _give_back(self) -> None:
+        assert self._lease is not None
+        spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._now()}
+        self._lease = await self._client.update(
+            LEASES, {**self._lease, "spec": spec}, within=self._settings.retry_period
+        )
 
     async def _acquire(self) -> None:
         while True:
