@@ -26,8 +26,6 @@ from trainyard.kube.resources import LEASES
 
 MARGIN = 0.5  # a request's time limit ends this long before the lease does
 
-_NOT_GIVEN_BACK = "the Lease could not be given back, the next leader waits for its end"
-
 log = logging.getLogger(__name__)
 
 
@@ -128,20 +126,15 @@ class LeaderElector:
         if not was_leading or self._lease is None or self.holder != self._settings.identity:
             return
         try:
-            await self._give_back()
-        except Conflict:
-            # A renewal that was under way when we were told to stop may have been executed all the same.
-            await self._give_back_what_is_there()
-        except KubeError as error:
-            log.warning("%s: %s", _NOT_GIVEN_BACK, error)
-
-    async def _give_back_what_is_there(self) -> None:
-        try:
-            await self._look()
-            if self.holder == self._settings.identity:
+            try:
                 await self._give_back()
+            except Conflict:
+                # A renewal that was under way when we were told to stop may have been executed all the same.
+                await self._look()
+                if self.holder == self._settings.identity:
+                    await self._give_back()
         except KubeError as error:
-            log.warning("%s: %s", _NOT_GIVEN_BACK, error)
+            log.warning("the Lease could not be given back, the next leader waits for its end: %s", error)
 
     async def _give_back(self) -> None:
         assert self._lease is not None
