@@ -122,6 +122,11 @@ class JobStatus:
     def condition(self, kind: ConditionType) -> Condition | None:
         return next((c for c in self.conditions if c.type is kind), None)
 
+    def holds(self, kind: ConditionType) -> bool:
+        """The condition is there and true."""
+        found = self.condition(kind)
+        return found is not None and found.status is True
+
     def completed(self, role: str) -> frozenset[int]:
         return next((r.completed for r in self.roles if r.name == role), frozenset())
 

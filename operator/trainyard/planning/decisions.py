@@ -111,8 +111,7 @@ def _suspend(now: Situation) -> Plan | None:
         return None
     if now.status.open:
         return _close(now, Verdict(Cause.SUSPENDED, Reason.SUSPENDED, "spec.suspend was set"))
-    suspended = now.status.condition(ConditionType.SUSPENDED)
-    if suspended is not None and suspended.status is True:
+    if now.status.holds(ConditionType.SUSPENDED):
         return None
     steps = cleanup(now)
     if steps or now.live or now.hosts_left:

@@ -22,7 +22,7 @@ def find_hopeless(now: Situation) -> str | None:
 
     What runs is left alone, though a container beside its trainers never does.
     """
-    if _has_run(now):
+    if now.status.holds(ConditionType.RUNNING):
         return None
     for member in now.members:
         pod = member.pod
@@ -38,7 +38,7 @@ def find_hopeless(now: Situation) -> str | None:
 def find_refusal(now: Situation) -> Verdict | None:
     """Why the start is given back, or None while it stands or is complete."""
     record = now.record
-    if record is None or now.all_started or _has_run(now):
+    if record is None or now.all_started or now.status.holds(ConditionType.RUNNING):
         return None
     verdict = _refused_create(now) or _name_taken(now)
     if verdict is not None:
@@ -49,12 +49,6 @@ def find_refusal(now: Situation) -> Verdict | None:
             if verdict is not None:
                 return verdict
     return _late(now, record.created)
-
-
-def _has_run(now: Situation) -> bool:
-    """All of the open attempt's ranks have run together, and status has said so."""
-    running = now.status.condition(ConditionType.RUNNING)
-    return running is not None and running.status is True
 
 
 def _refused_create(now: Situation) -> Verdict | None:

@@ -63,7 +63,7 @@ def _state(now: Situation, base: JobStatus, members: tuple[Member, ...], waiting
     if base.open:
         return _open_state(now, base, members)
     if now.job.suspend:
-        suspended = _condition(base, ConditionType.SUSPENDED)
+        suspended = base.holds(ConditionType.SUSPENDED)
         if suspended:
             return _State(Phase.SUSPENDED, Reason.SUSPENDED, "the job is suspended and holds nothing")
         return _State(Phase.SUSPENDING, Reason.SUSPENDING, _ending(now, "the job was suspended"))
@@ -83,7 +83,7 @@ def _open_state(now: Situation, base: JobStatus, members: tuple[Member, ...]) ->
     if not members and now.record_lost:
         text = "the attempt's record was deleted and the spec cannot be read, so no rank is judged: mend the spec"
         return _State(now.status.phase, Reason.RECORD_LOST, text)
-    if members and base.gang_created and (now.all_started or _condition(base, ConditionType.RUNNING)):
+    if members and base.gang_created and (now.all_started or base.holds(ConditionType.RUNNING)):
         done = sum(1 for m in members if m.done)
         text = f"all {len(members)} ranks have started" + (f"; {done} have completed" if done else "")
         return _State(Phase.RUNNING, Reason.ALL_RANKS_RUNNING, text)
@@ -156,11 +156,6 @@ def _ready(base: JobStatus, members: tuple[Member, ...], roles: tuple[RoleStatus
         return base.ready
     ready = sum(r.ready + len(r.completed) for r in roles)
     return f"{ready}/{sum(r.desired for r in roles)}"
-
-
-def _condition(status: JobStatus, kind: ConditionType) -> bool:
-    found = status.condition(kind)
-    return found is not None and found.status is True
 
 
 def _conditions(now: Situation, base: JobStatus, state: _State, waiting: Waiting | None) -> tuple[Condition, ...]:

@@ -59,8 +59,7 @@ def last_close(status: JobStatus) -> Episode | None:
 
 def starts_rolled_back(job: JobView) -> int:
     """How many starts in a row were rolled back up to now. Those before a resume no longer count: somebody looked."""
-    running = job.status.condition(ConditionType.RUNNING)
-    if suspended(job) or (running is not None and running.status is True):
+    if suspended(job) or job.status.holds(ConditionType.RUNNING):
         return 0
     resumed = _resumed(job)
     newest_first = reversed(job.status.episodes)
