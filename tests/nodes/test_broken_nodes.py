@@ -48,9 +48,11 @@ async def test_a_drain_moves_the_gang_and_costs_no_budget(world: World) -> None:
         await asyncio.to_thread(world.cluster.kubectl, "uncordon", node)
 
 
+# Renamed into place: a trainer killed in the middle of a write would leave an empty beat, and a reader could meet one.
 BEAT = """
 mkdir -p $TRAINYARD_CHECKPOINT_DIR; cd $TRAINYARD_CHECKPOINT_DIR; n=0
-while true; do n=$((n+1)); echo $n > beat-$TRAINYARD_ATTEMPT-$TRAINYARD_RANK; sleep 0.2; done
+beat=beat-$TRAINYARD_ATTEMPT-$TRAINYARD_RANK
+while true; do n=$((n+1)); echo $n > .$beat; mv .$beat $beat; sleep 0.2; done
 """
 
 
