@@ -204,4 +204,5 @@ class JobBuilder(Happenings):
             unseen=self.unseen,
             shared_nodes=self.shared_nodes,
             seen=dict(self.seen),
+            pace=self.pace,
         )

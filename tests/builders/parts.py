@@ -63,6 +63,7 @@ class JobParts:
         self.namespace_terminating = False
         self.unseen: frozenset[str] = frozenset()
         self.shared_nodes: tuple[str, ...] = ()
+        self.pace = 0.0
         self.seen: dict[str, float] = {}
         self.exists = True
         self._read: tuple[str, JobSpec] | None = None

@@ -13,6 +13,7 @@ from trainyard.engine.executor import Executor
 from trainyard.engine.queue import Target, WorkQueue
 from trainyard.engine.reconciler import LATEST, SHARE, SOONEST, Pace, Planner, Reconciler
 from trainyard.kube.client import Client
+from trainyard.kube.clock import steady
 from trainyard.kube.errors import ServerError
 from trainyard.kube.resources import SERVICES, TRAINING_JOBS
 from trainyard.model.plan import CreateService, EventNote, JobSnapshot, Plan, PlanningPolicy, WriteStatus
@@ -108,8 +109,16 @@ async def test_facts_and_requests_are_kept_for_the_next_pass(bench: Bench) -> No
 
 
 async def test_counts_wait_and_news_do_not(bench: Bench) -> None:
-    rig = Rig(bench, lambda *_: Plan())
+    paces: list[float] = []
+
+    def note(snapshot: JobSnapshot, now: Instant, policy: PlanningPolicy) -> Plan:
+        paces.append(snapshot.pace)
+        return Plan()
+
+    rig = Rig(bench, note)
+    rig.reconciler._pace.note(Target(Key("research", "large")), 3 * SHARE, now=steady())
     await rig.run()
+    assert paces == [pytest.approx(3)], "the planner is told how busy we are"
     assert rig.reconciler.delay(urgent=True) == 0
     assert 0 < rig.reconciler.delay(urgent=False) < LATEST
 

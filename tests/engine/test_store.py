@@ -20,7 +20,16 @@ from trainyard.kube.resources import CONFIG_MAPS, PODS
 from trainyard.launch import LaunchSettings, render_record
 from trainyard.model.status import Finishing, JobStatus
 from trainyard.model.translate import child_view, record_view
-from trainyard.model.views import ContainerWait, NamespaceView, NodeReady, NodeView, PodPhase, PodView, TrainerState
+from trainyard.model.views import (
+    ContainerWait,
+    Key,
+    NamespaceView,
+    NodeReady,
+    NodeView,
+    PodPhase,
+    PodView,
+    TrainerState,
+)
 
 GPU = "nvidia.com/gpu"
 
@@ -38,6 +47,14 @@ def test_an_older_state_changes_nothing(bench: Bench) -> None:
     bench.store.upsert_pod(ours("a", 4))
     bench.store.upsert_pod(ours("a", 5))
     assert bench.store.table.pods["a"].node == "n1"
+
+
+def test_what_others_tell_of_a_job_is_news_only_in_a_state_that_is_not_held(bench: Bench) -> None:
+    held = int(bench.job.resource_version)
+    assert bench.store.knows(KEY, f"{held}") and bench.store.knows(KEY, f"{held - 1}")
+    assert not bench.store.knows(KEY, f"{held + 1}")
+    assert not bench.store.knows(KEY, ""), "who tells no version may know more than we"
+    assert not bench.store.knows(Key("default", "unheard-of"), "1")
 
 
 def test_a_state_that_differs_in_nothing_we_look_at_wakes_nobody() -> None:

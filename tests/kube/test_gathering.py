@@ -123,6 +123,26 @@ async def test_what_comes_in_between_is_heard_together_and_not_later_than_the_re
         ears.task.cancel()
 
 
+async def test_a_watch_that_never_rests_is_given_longer_until_it_does(server: Server) -> None:
+    async with server.client(LONG) as client:
+        ears = Ears(client)
+        server.tell("first")
+        await ears.until("first")
+        server.tell("second")
+        second = await ears.until("second")
+        server.tell("third")
+        third = await ears.until("third")
+        assert LONG * transport.BUSY * 0.9 < third - second < LONG * transport.BUSY * 1.5
+        await asyncio.sleep(LONG * transport.BUSY * 1.2)  # nothing comes, for longer than any rest
+        told = steady()
+        server.tell("fourth")
+        fourth = await ears.until("fourth")
+        assert fourth - told < LONG / 2
+        server.tell("fifth")
+        assert await ears.until("fifth") - fourth < LONG * 1.5, "it begins anew"
+        ears.task.cancel()
+
+
 async def test_a_flood_is_not_held_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "ENOUGH", 1000)
     async with server.client(60.0) as client:

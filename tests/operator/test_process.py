@@ -30,7 +30,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.runs = 0
         self.stopped_cleanly = False
-        self.pokes: list[tuple[str, str]] = []
+        self.pokes: list[tuple[str, str, str]] = []
         self.poked = asyncio.Event()
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -49,8 +49,8 @@ class FakeEngine:
     def alive(self) -> Verdict:
         return True, ""
 
-    def poke(self, namespace: str, name: str) -> None:
-        self.pokes.append((namespace, name))
+    def poke(self, namespace: str, name: str, version: str) -> None:
+        self.pokes.append((namespace, name, version))
         self.poked.set()
 
 
@@ -100,7 +100,7 @@ async def running(process: Process, cluster: FakeCluster) -> AsyncIterator[async
 async def test_an_event_hands_over_a_key_and_writes_nothing(cluster: FakeCluster, engine: FakeEngine) -> None:
     cluster.changed("gpt")
     await asyncio.wait_for(engine.poked.wait(), 10)
-    assert engine.pokes == [("research", "gpt")]
+    assert engine.pokes == [("research", "gpt", "11")]
     assert cluster.writes == []
 
 

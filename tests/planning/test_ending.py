@@ -244,6 +244,10 @@ def test_the_newest_failed_pods_are_kept(keep: int, kept: list[int]) -> None:
 # Words and writes
 
 
+def unready(pod: PodView) -> PodView:
+    return replace(pod, ready=False)
+
+
 def test_counts_are_written_at_most_once_a_second_and_completions_at_once() -> None:
     job = at_rest(make_job().workers(4).opened().created_gang())
     job.started(0)
@@ -254,10 +258,25 @@ def test_counts_are_written_at_most_once_a_second_and_completions_at_once() -> N
     assert status_of(planned(at_rest(job).succeeded(0))).completed("worker") == {0}
 
 
+def test_the_counts_of_a_busy_operator_keep_its_pace_until_all_are_ready() -> None:
+    job = running_job().change(0, unready).change(1, unready)
+    job.pace = 8.0
+    at_rest(job.passed(8))
+    job.seen.clear()
+    at_rest(job).change(0, lambda p: replace(p, ready=True))
+    found = planned(job.passed(7))
+    assert found.steps == () and found.requeue_at == job.now + 1
+    assert status_of(planned(job.passed(1))).ready == "3/4"
+    job.seen.clear()
+    at_rest(job).change(1, lambda p: replace(p, ready=True))
+    assert planned(job).steps == ()
+    assert status_of(planned(job.passed(1))).ready == "4/4", "what people wait for does not wait for us"
+
+
 def test_a_count_that_moves_after_a_rest_is_written_at_once() -> None:
     job = running_job()
     assert planned(job.passed(0.9)).requeue_at is None
-    job.change(0, lambda p: replace(p, ready=False))
+    job.change(0, unready)
     assert planned(job).steps == ()
     assert status_of(planned(job.passed(0.1))).roles[0].ready == 3
 

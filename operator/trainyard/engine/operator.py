@@ -114,9 +114,12 @@ class Engine:
 
     # what others ask
 
-    def poke(self, namespace: str, name: str) -> None:
-        """Look at this job. Never needed, never wrong."""
-        self._mark(Target(Key(namespace, name)))
+    def poke(self, namespace: str, name: str, version: str) -> None:
+        """Look at this job, unless its state of that version was known: never needed, never wrong. Most of what others
+        could tell us of is what we wrote ourselves."""
+        key = Key(namespace, name)
+        if not self.store.knows(key, version):
+            self._mark(Target(key))
 
     @property
     def leading(self) -> bool:

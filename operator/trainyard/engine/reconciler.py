@@ -102,7 +102,7 @@ class Reconciler:
         done_before: Plan | None = None
         for _ in range(PASSES):
             started = steady()
-            snapshot = job_snapshot(self._hands.store, target)
+            snapshot = job_snapshot(self._hands.store, target, self._pace.pause)
             if snapshot is None:
                 return True
             now = self._hands.client.clock.now()

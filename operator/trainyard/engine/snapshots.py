@@ -19,8 +19,9 @@ from trainyard.model.record import Record
 from trainyard.model.views import ClaimView, JobView, Key, NodeView, PodView
 
 
-def job_snapshot(store: Store, target: Target) -> JobSnapshot | None:
-    """What the planner may know of a job, or of pods whose owner is absent; None where there is nothing to plan."""
+def job_snapshot(store: Store, target: Target, pace: float = 0.0) -> JobSnapshot | None:
+    """What the planner may know of a job, or of pods whose owner is absent; None where there is nothing to plan.
+    `pace`: see `JobSnapshot`."""
     if target.uid:
         return _orphan_snapshot(store, target)
     job = store.jobs.get(target.key)
@@ -55,6 +56,7 @@ def job_snapshot(store: Store, target: Target) -> JobSnapshot | None:
         unseen=store.unseen,
         seen=memory.seen(uid),
         shared_nodes=_shared(store, records.get(job.status.attempt)),
+        pace=pace,
     )
 
 

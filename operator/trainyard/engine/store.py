@@ -78,6 +78,11 @@ class Store:
         key = self._keys.get(uid)
         return self.jobs.get(key) if key is not None else None
 
+    def knows(self, key: Key, version: str) -> bool:
+        """Whether the job is held in this state or a newer one."""
+        job = self.jobs.get(key)
+        return job is not None and version.isdigit() and int(version) <= _version(job)
+
     def upsert_job(self, job: JobView, *, notify: bool = True) -> None:
         """`notify` is False for the executor's own answers: whoever wrote plans again anyway."""
         before = self.jobs.get(job.key)

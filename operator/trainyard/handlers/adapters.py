@@ -24,8 +24,8 @@ class Life(Protocol):
     async def stop(self) -> None:
         """Stop working, if the process is ending."""
 
-    def poke(self, namespace: str, name: str) -> None:
-        """A job may have changed."""
+    def poke(self, namespace: str, name: str, version: str) -> None:
+        """A job may have changed; it has this resourceVersion now."""
 
 
 class EndlessBackoffs:
@@ -52,8 +52,8 @@ def handlers(life: Life, login: Login) -> kopf.OperatorRegistry:
         return await login.session()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    async def changed(namespace: str | None, name: str | None, **_: object) -> None:
-        life.poke(namespace or "", name or "")
+    async def changed(namespace: str | None, name: str | None, meta: kopf.Meta, **_: object) -> None:
+        life.poke(namespace or "", name or "", str(meta.get("resourceVersion", "")))
 
     return registry
 

@@ -53,8 +53,8 @@ class Engine(Protocol):
     def alive(self) -> Verdict:
         """Whether it makes progress."""
 
-    def poke(self, namespace: str, name: str) -> None:
-        """A job may have changed."""
+    def poke(self, namespace: str, name: str, version: str) -> None:
+        """A job may have changed; it has this resourceVersion now."""
 
 
 class Process:
@@ -93,10 +93,10 @@ class Process:
         if not self._running.done():
             log.error("the engine did not stop within %g s; its Lease runs out by itself", ENGINE_STOPS_WITHIN)
 
-    def poke(self, namespace: str, name: str) -> None:
+    def poke(self, namespace: str, name: str, version: str) -> None:
         """Hand a key to the engine."""
         if self._engine is not None:
-            self._engine.poke(namespace, name)
+            self._engine.poke(namespace, name, version)
 
     def end(self, code: Exit, why: str) -> None:
         """Begin the end of the process; the first reason counts."""

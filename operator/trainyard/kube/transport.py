@@ -36,6 +36,7 @@ KEEPALIVE = 30.0
 READ_ATTEMPTS = 4
 THROTTLED_ATTEMPTS = 8
 GATHER = 0.02  # a failure may be heard of this much later, and only where another event came just before
+BUSY = 2.5  # times that, while events come in every rest
 ENOUGH = 65536  # bytes of a stream at once: nothing is gained by waiting for more
 TURNS = 3  # of the event loop, from the end of a rest until all that came meanwhile is read: TLS kept one piece of it
 LONGEST_RETRY_AFTER = 60.0  # told to wait longer than this, the caller decides
@@ -220,7 +221,8 @@ class Transport:
 
 class _Gathered:
     """The bytes of a stream. What comes after a pause is given at once; what follows within `seconds` is left to the
-    kernel and given together: to wake up, decrypt and unframe costs nearly as much for one event as for ten."""
+    kernel and given together: to wake up, decrypt and unframe costs nearly as much for one event as for ten. A stream
+    that had something to say after a rest is given a longer one."""
 
     def __init__(self, response: aiohttp.ClientResponse, seconds: float) -> None:
         self._seconds = seconds
@@ -235,6 +237,7 @@ class _Gathered:
         return self
 
     async def __anext__(self) -> bytes:
+        rested = self._rest_until is not None
         if self._rest_until is not None:
             try:
                 await asyncio.sleep(self._rest_until - steady())
@@ -242,12 +245,15 @@ class _Gathered:
                 self.resume()
             for _ in range(TURNS):
                 await asyncio.sleep(0)
+        asked = steady()
         chunk = await self._content.readany()
         if not chunk:
             raise StopAsyncIteration
         if self._transport is not None and self._seconds and len(chunk) < ENOUGH:
             self._transport.pause_reading()
-            self._rest_until = steady() + self._seconds
+            now = steady()
+            busy = rested and now - asked < self._seconds / 10
+            self._rest_until = now + self._seconds * (BUSY if busy else 1.0)
         return chunk
 
     def resume(self) -> None:

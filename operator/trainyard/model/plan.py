@@ -79,6 +79,8 @@ class JobSnapshot:
     """Nodes of the open attempt on which accelerator pods of others run."""
     seen: Mapping[str, float] = field(default_factory=dict)
     """Fact (see `Plan.facts`) → seconds for which this leader has seen it without a break, on its monotonic clock."""
+    pace: float = 0.0
+    """Seconds from one status write to the next where only counts move, as far as the operator's load asks for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,17 +30,20 @@ def report(
     if status == now.status:
         now.note.facts.add(_since_last_write(now))
         return Plan(steps, request)
-    if _only_counts(now.status, status) and not _counts_settled(now):
+    if _only_counts(now.status, status) and not _counts_settled(now, status):
         return Plan(steps, request)
     events = _events(now.status, status)
     return Plan((*steps, WriteStatus(status, _headline(status))), request, events=events)
 
 
-def _counts_settled(now: Situation) -> bool:
+def _counts_settled(now: Situation, status: JobStatus) -> bool:
     """Counted from the last write: numbers that never rest are still written at a steady pace, and the first that moves
-    after a rest at once."""
-    refused = not now.status.open and now.snapshot.refusal is not None
-    seconds = WAITING_SETTLE_SECONDS if refused else COUNTS_SETTLE_SECONDS
+    after a rest at once. That all are ready at last is waited for by people, and is not held up by how busy we are."""
+    seconds = COUNTS_SETTLE_SECONDS
+    if not now.status.open and now.snapshot.refusal is not None:
+        seconds = WAITING_SETTLE_SECONDS
+    elif any(r.ready + len(r.completed) < r.desired for r in status.roles):
+        seconds = max(seconds, now.snapshot.pace)
     return now.note.lasted(_since_last_write(now), seconds)
 
 
