@@ -32,9 +32,10 @@ class Gang:
     unready: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class PodChange:
-    """What one event did. `settled` says that a count of its owner that people wait for reached zero."""
+    """What one event did. `settled` says that a count of its owner that people wait for reached zero. Never changed,
+    but not frozen: every event makes one, and a frozen one costs three times as much to make."""
 
     before: PodView | None
     after: PodView | None
@@ -72,7 +73,7 @@ class PodTable:
                 return None
             if before.failed_version:
                 view = replace(view, failed_version=before.failed_version, undisturbed=before.undisturbed)
-            if _content(view) == _content(before):
+            if view.ready == before.ready and _content(view) == _content(before):
                 self._renew(view)
                 return None
         view = _first_seen_ended(view)

@@ -179,24 +179,28 @@ class Store:
         for node in change.shared:
             for uid in self.children.promised_on(node):
                 self._mark_uid(uid)
-        for key in {Key(p.namespace, p.job) for p in (change.before, change.after) if p is not None and p.left_behind}:
-            self._mark(Target(key), urgent=True)
-        owners = {p.job_uid for p in (change.before, change.after) if p is not None and p.job_uid}
-        for owner in owners:
-            job = self.job_of(owner)
-            pod = change.after or change.before
-            assert pod is not None
-            if job is None:
-                if self.table.gang(owner).live == 0 and self.departed.pop(owner, None) is not None:
-                    self._listener.capacity_changed()
-                self._mark(Target(Key(pod.namespace, pod.job), owner), urgent=change.settled)
-                # A job of that name may be waiting for this stranger to end.
-                self._mark(Target(Key(pod.namespace, pod.job)), urgent=change.settled)
-            else:
-                news = _is_news(change, job)
-                if news:
-                    self.table.note_news(owner)
-                self._mark(Target(job.key), urgent=news or change.settled)
+        before, after = change.before, change.after
+        for pod in (before, after):
+            if pod is not None and pod.left_behind:
+                self._mark(Target(Key(pod.namespace, pod.job)), urgent=True)
+        if after is not None and after.job_uid:
+            self._gang_changed(after.job_uid, after, change)
+        if before is not None and before.job_uid and (after is None or after.job_uid != before.job_uid):
+            self._gang_changed(before.job_uid, after or before, change)
+
+    def _gang_changed(self, owner: str, pod: PodView, change: PodChange) -> None:
+        job = self.job_of(owner)
+        if job is not None:
+            news = _is_news(change, job)
+            if news:
+                self.table.note_news(owner)
+            self._mark(Target(job.key), urgent=news or change.settled)
+            return
+        if self.table.gang(owner).live == 0 and self.departed.pop(owner, None) is not None:
+            self._listener.capacity_changed()
+        self._mark(Target(Key(pod.namespace, pod.job), owner), urgent=change.settled)
+        # A job of that name may be waiting for this stranger to end.
+        self._mark(Target(Key(pod.namespace, pod.job)), urgent=change.settled)
 
     # nodes
 
