@@ -16,6 +16,7 @@ from yardlib import build, cgroups, image_store, network, node_config, process
 from yardlib.api import Json
 from yardlib.control_plane import Cluster
 from yardlib.errors import YardError
+from yardlib.limits import raise_limits
 from yardlib.node_config import RealNode
 from yardlib.paths import runtime_root
 from yardlib.process import Program
@@ -62,6 +63,7 @@ def start_all(cluster: Cluster) -> None:
     cluster.write_kubeconfig(
         cluster.control / "kube-proxy.kubeconfig", cluster.authority.issue("kube-proxy", "system:kube-proxy")
     )
+    raise_limits()
     with step(f"starting {cluster.spec.nodes} real nodes", "10 s"):
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(start, all_of(cluster)))
