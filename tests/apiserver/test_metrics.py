@@ -148,13 +148,19 @@ async def test_only_the_leader_tells_of_jobs_and_a_fail_over_loses_none(world: W
     second = await world.operator("second")
     await world.apply(job("gpt", role(replicas=1, gpus=8)))
     await world.until_phase("gpt", "Running")
-    got = await until(second, lambda got: got.value("cache_objects", resource="jobs") == 1, "the standby to watch")
+    got = await until(
+        second,
+        lambda got: (
+            got.value("cache_objects", resource="jobs") == 1
+            and set(got.by("resource", "watch_healthy").values()) == {1}
+        ),
+        "the standby to watch",
+    )
     assert got.value("leader") == 0
     assert got.names(["gpt"]) == set()
     assert got.all("jobs") == [] and got.all("nodes") == []
     age = got.value("lease_age_seconds")
     assert age is not None and age < 10
-    assert set(got.by("resource", "watch_healthy").values()) == {1}
 
     first.send(signal.SIGTERM)
     await first.wait()

@@ -159,7 +159,7 @@ async def test_a_standby_waits_and_takes_over_from_the_dead(the: OneLease, candi
     assert not a.may_write  # its fence closed by itself, a second before
     assert overlap[-20:].count(True) == 0
     assert the.spec["leaseTransitions"] == 2
-    assert b.story == ["started"]
+    await eventually(lambda: b.story == ["started"])
 
 
 async def test_released_it_goes_to_the_next_at_once(the: OneLease, candidate: Hire) -> None:
