@@ -19,6 +19,7 @@ from trainyard.engine.openings import Openings
 from trainyard.engine.pods import Gang, PodChange, PodTable, owned_by_nobody
 from trainyard.engine.queue import Target
 from trainyard.kube.clock import steady
+from trainyard.model.raw import number
 from trainyard.model.record import Record
 from trainyard.model.views import (
     ChildView,
@@ -81,7 +82,7 @@ class Store:
     def knows(self, key: Key, version: str) -> bool:
         """Whether the job is held in this state or a newer one."""
         job = self.jobs.get(key)
-        return job is not None and version.isdigit() and int(version) <= _version(job)
+        return job is not None and 0 <= number(version, -1) <= _version(job)
 
     def upsert_job(self, job: JobView, *, notify: bool = True) -> None:
         """`notify` is False for the executor's own answers: whoever wrote plans again anyway."""

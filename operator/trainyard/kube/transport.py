@@ -237,10 +237,10 @@ class _Gathered:
         return self
 
     async def __anext__(self) -> bytes:
-        rested = self._rest_until is not None
-        if self._rest_until is not None:
+        rest_until = self._rest_until
+        if rest_until is not None:
             try:
-                await asyncio.sleep(self._rest_until - steady())
+                await asyncio.sleep(rest_until - steady())
             finally:
                 self.resume()
             for _ in range(TURNS):
@@ -252,7 +252,7 @@ class _Gathered:
         if self._transport is not None and self._seconds and len(chunk) < ENOUGH:
             self._transport.pause_reading()
             now = steady()
-            busy = rested and now - asked < self._seconds / 10
+            busy = rest_until is not None and now - asked < self._seconds / 10
             self._rest_until = now + self._seconds * (BUSY if busy else 1.0)
         return chunk
 

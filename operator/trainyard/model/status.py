@@ -67,6 +67,11 @@ class RoleStatus:
     completed: frozenset[int] = frozenset()
     """Replica indices of this attempt whose trainer exited 0 (memory)."""
 
+    @property
+    def good(self) -> int:
+        """Replicas that are ready, or have completed."""
+        return self.ready + len(self.completed)
+
 
 @dataclass(frozen=True, slots=True)
 class Restarts:

@@ -42,7 +42,7 @@ def _counts_settled(now: Situation, status: JobStatus) -> bool:
     seconds = COUNTS_SETTLE_SECONDS
     if not now.status.open and now.snapshot.refusal is not None:
         seconds = WAITING_SETTLE_SECONDS
-    elif any(r.ready + len(r.completed) < r.desired for r in status.roles):
+    elif any(r.good < r.desired for r in status.roles):
         seconds = max(seconds, now.snapshot.pace)
     return now.note.lasted(_since_last_write(now), seconds)
 

@@ -154,7 +154,7 @@ def _role(name: str, members: list[Member]) -> RoleStatus:
 def _ready(base: JobStatus, members: tuple[Member, ...], roles: tuple[RoleStatus, ...]) -> str:
     if base.finishing is not None and not members:
         return base.ready
-    ready = sum(r.ready + len(r.completed) for r in roles)
+    ready = sum(r.good for r in roles)
     return f"{ready}/{sum(r.desired for r in roles)}"
 
 
