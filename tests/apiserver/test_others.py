@@ -48,7 +48,7 @@ async def test_a_gate_of_another_controller_is_told_and_no_nodes_fault(world: Wo
     await world.until(lambda: world.status("j").get("reason") == "ForeignAdmission", "the gate to be told of")
     assert "others.example/admission" in world.condition("j", "Running")["message"]
     assert world.status("j")["attempt"] == 0, "nothing is given back for it before the start's deadline"
-    await world.pods_seen()
+    await world.seen(PODS)
     for pod in world.pods("j"):
         name = pod["metadata"]["name"]
         await world.client.patch(PODS, name, {"spec": {"schedulingGates": []}}, world.namespace)

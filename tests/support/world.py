@@ -182,28 +182,28 @@ class World:
 
     async def until_phase(self, job: str, *phases: str, seconds: float = 60.0) -> None:
         await self.until(lambda: self.phase(job) in phases, f"{job} in phase {' or '.join(phases)}", seconds)
-        await self.pods_seen()
+        await self.seen(PODS)
 
-    async def pods_seen(self) -> None:
-        """The mirror knows what happened to pods until now: jobs and pods are watched apart, and a status that tells
-        of a pod may be seen before it."""
+    async def seen(self, resource: Resource) -> None:
+        """The mirror knows what happened to these until now: kinds are watched apart, and a status that tells of a pod
+        may be seen before it, as may the end of a pod before that of its job."""
         if not self._watches:
             return
-        page = await self._listed_pods()
+        page = await self._listed(resource)
         there = {p["metadata"]["uid"]: int(p["metadata"]["resourceVersion"]) for p in page.items}
         newest, listed = max(there.values(), default=0), int(page.resource_version)
 
-        def seen() -> bool:
-            mirrored = {p["metadata"]["uid"]: int(p["metadata"]["resourceVersion"]) for p in self.all("Pod")}
+        def told() -> bool:
+            mirrored = {p["metadata"]["uid"]: int(p["metadata"]["resourceVersion"]) for p in self.all(resource.kind)}
             gone = [uid for uid, version in mirrored.items() if version <= listed and uid not in there]
-            return self._heard.get("Pod", 0) >= newest and not gone
+            return self._heard.get(resource.kind, 0) >= newest and not gone
 
-        await self.until(seen, f"pods at version {newest}")
+        await self.until(told, f"{resource.plural} at version {newest}")
 
-    async def _listed_pods(self) -> Page:
+    async def _listed(self, resource: Resource) -> Page:
         while True:
             try:
-                return await self.client.list(PODS, self.namespace)
+                return await self.client.list(resource, self.namespace)
             except (Unreachable, ServerError):  # some tests kill the API server
                 await asyncio.sleep(RECONNECT_SECONDS)
 

@@ -12,6 +12,7 @@ from support.world import World
 from support.yard import Cluster
 from trainyard.kube.client import Client
 from trainyard.kube.credentials import from_kubeconfig
+from trainyard.kube.resources import PODS, TRAINING_JOBS
 
 
 @asynccontextmanager
@@ -25,7 +26,8 @@ async def judged_world(
             await made.open()
         try:
             yield made
-            await made.pods_seen()
+            await made.seen(PODS)
+            await made.seen(TRAINING_JOBS)  # after them: what a pod met with may be its job's doing
             found = violations(made.history)
             assert not found, "\n".join([*found, made.describe()])
         finally:
