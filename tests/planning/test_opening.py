@@ -8,6 +8,7 @@ import pytest
 
 from builders import JobBuilder, make_job, make_pod
 from planning.support import (
+    POLICY,
     at_rest,
     gate,
     kinds,
@@ -181,6 +182,16 @@ def test_the_next_attempt_keeps_healthy_ranks_and_avoids_the_node_that_failed() 
     at_rest(job.passed(600))
     later = planned(job).request
     assert later is not None and later.avoid == frozenset() and 2 not in later.keep
+
+
+def test_a_node_that_was_taken_away_is_a_last_resort_and_one_on_which_a_start_failed_is_none() -> None:
+    job = at_rest(written(running_job().node_unknown("n2")).swept().probed())
+    lost = job.now
+    job.passed(60).opened(None, "n0", "n1", "n5", "n3").created_gang().refused_by_kubelet(2)
+    request = planned(at_rest(written(job).swept().probed())).request
+    assert request is not None
+    assert (request.avoid, request.last_resort) == ({"n2", "n5"}, {"n2"})
+    assert request.avoid_until == lost + 60 + POLICY.avoid_seconds
 
 
 def test_nodes_are_held_while_pods_end_and_while_blame_is_awaited() -> None:

@@ -73,6 +73,10 @@ class GangRequest:
     """Exclusive checkpoint directory on that claim."""
     avoid: frozenset[str] = frozenset()
     """Nodes blamed for earlier failures of this job."""
+    last_resort: frozenset[str] = frozenset()
+    """Those of them that may be used after all where there is no other place."""
+    avoid_until: Instant = 0.0
+    """When the first of the others may be used again."""
     keep: Mapping[int, str] = field(default_factory=dict)
     """Rank → node of the healthy ranks of the last attempt: they stay where they are if they can."""
     held_until: Instant = 0.0

@@ -106,7 +106,7 @@ def _go_on(now: Situation) -> Plan:
         missing = tuple(m.rank for m in now.members if m.last is None and not m.done)
         if not now.status.gang_created:
             if missing and now.spec is not None:
-                avoid = frozenset[str]() if all(record.nodes) else avoided_nodes(now)
+                avoid = frozenset[str]() if all(record.nodes) else avoided_nodes(now).nodes
                 creates.append(CreatePods(now.status.attempt, missing, avoid))
             elif not missing and not creates:
                 return commit(now, replace(now.status, gang_created=True), f"all {record.size} pods are created")

@@ -7,7 +7,7 @@ failure closes its attempt at once, and its episode is charged only once no infr
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from trainyard.api.reasons import Cause, ConditionType, Reason
 from trainyard.model.plan import PlanningPolicy
@@ -211,13 +211,27 @@ def _jitter(uid: str, attempt: int) -> float:
     return 0.75 + int.from_bytes(digest[:4], "big") / 2**33
 
 
-def avoided_nodes(now: Situation) -> frozenset[str]:
-    """Nodes that recently failed this job: its next attempts go elsewhere until the memory ages out."""
-    recent = [e for e in now.status.episodes if e.node and now.now - e.at < now.policy.avoid_seconds]
-    nodes = frozenset(e.node for e in recent if blames_node(e))
-    if nodes:
-        now.note.due(min(e.at for e in recent) + now.policy.avoid_seconds)
-    return nodes
+@dataclass(frozen=True, slots=True)
+class Avoided:
+    """Nodes that recently failed a job: its next attempts go elsewhere until the memory ages out."""
+
+    nodes: frozenset[str] = frozenset()
+    last_resort: frozenset[str] = frozenset()
+    """Those of them that were only taken away, by their silence or a drain: rather these, once they are back, than
+    none. On the others a start came to nothing."""
+    until: Instant = 0.0
+    """When the first of the others is no longer avoided."""
+
+
+def avoided_nodes(now: Situation) -> Avoided:
+    recent = [e for e in now.status.episodes if e.node and blames_node(e) and now.now - e.at < now.policy.avoid_seconds]
+    if not recent:
+        return Avoided()
+    now.note.due(min(e.at for e in recent) + now.policy.avoid_seconds)
+    starts = [e for e in recent if e.cause is Cause.START_ROLLED_BACK]
+    nodes, failed = frozenset(e.node for e in recent), frozenset(e.node for e in starts)
+    until = min((e.at for e in starts), default=0.0) + now.policy.avoid_seconds
+    return Avoided(nodes, nodes - failed, until)
 
 
 def blames_node(episode: Episode) -> bool:

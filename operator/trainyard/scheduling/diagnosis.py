@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from trainyard.api.reasons import Reason
 from trainyard.model.cluster import GangRequest
+from trainyard.model.instants import format_instant
 from trainyard.model.resources import format_amount
 from trainyard.scheduling.filters import Suited
 from trainyard.scheduling.messages import Obstacle, gang_words, plural, pod_words, scope_words
@@ -29,7 +30,7 @@ class Diagnosis:
     def why(self, request: GangRequest, shape: GangShape) -> Obstacle:
         """The reason, with numbers."""
         names = tuple((r.name, r.accelerator) for r in request.roles)
-        key = (shape, names, request.avoid, self._search.round.ledger.version)
+        key = (shape, names, request.avoid, request.avoid_until, self._search.round.ledger.version)
         if key not in self._told:
             self._told[key] = self._judge(request, shape)
         return self._told[key]
@@ -142,7 +143,7 @@ class Diagnosis:
             (worst.tainted, "tainted"),
             (worst.not_ready, "not ready"),
             (worst.cordoned, "cordoned"),
-            (avoided, "avoided after failures"),
+            (avoided, f"avoided after a failed start, the first until {format_instant(request.avoid_until)}"),
         )
         parts = [f"{plural(n, 'node')} {word}" for n, word in counts if n]
         return ", ".join(parts)

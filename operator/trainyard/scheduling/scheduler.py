@@ -60,9 +60,18 @@ def schedule(
 
 def _seek(search: Search, diagnosis: Diagnosis, request: GangRequest) -> Ranks | Obstacle:
     """Nodes by rank; nothing by rank for a Delegated gang; or why there is no place."""
-    round_ = search.round
-    if round_.delegated(request):
+    if search.round.delegated(request):
         return {}
+    outcome = _look(search, diagnosis, request)
+    if isinstance(outcome, Obstacle) and request.last_resort:
+        lenient = replace(request, avoid=request.avoid - request.last_resort)
+        outcome = _look(search, diagnosis, lenient)
+    return outcome
+
+
+def _look(search: Search, diagnosis: Diagnosis, request: GangRequest) -> Ranks | Obstacle:
+    """A place off the nodes that the job avoids, or why there is none."""
+    round_ = search.round
     shape = search.shape(request)
     closed = round_.backfill.closed(request)
     ranks = _beside_others(search, request, shape, closed)
