@@ -70,11 +70,12 @@ class Happenings(JobParts):
         return self
 
     def node_unknown(self, name: str) -> Self:
-        self.nodes[name] = unknown(self.nodes[name])
+        """An instant ago, as the node controller says."""
+        self.nodes[name] = unknown(self.nodes[name], self.now)
         return self
 
     def node_ready(self, name: str) -> Self:
-        return self.node(name, ready=NodeReady.TRUE)
+        return self.node(name, ready=NodeReady.TRUE, silent_since=0.0)
 
     def node_gone(self, name: str) -> Self:
         del self.nodes[name]

@@ -20,7 +20,7 @@ from trainyard.model.cluster import Grant
 from trainyard.model.plan import JobSnapshot, ProbeResult
 from trainyard.model.record import Record, RecordDraft
 from trainyard.model.status import AttemptRecordRef, Condition, Episode, RoleStatus
-from trainyard.model.views import ChildView, JobView, Key
+from trainyard.model.views import ChildView, JobView, Key, NodeReady
 
 __all__ = ["BUILD", "NOW", "JobBuilder", "make_job"]
 
@@ -181,6 +181,7 @@ class JobBuilder(Happenings):
         )
 
     def snapshot(self) -> JobSnapshot:
+        everywhere = () if "nodes" in self.unseen else (*self.nodes.values(), *self.other_nodes.values())
         return JobSnapshot(
             key=Key(self.namespace, self.name),
             job=self.view if self.exists else None,
@@ -195,6 +196,8 @@ class JobBuilder(Happenings):
             claim=self.claim,
             foreign_names=self.foreign_names,
             nodes=dict(self.nodes),
+            silent={n.name: n.silent_since for n in everywhere if n.ready is NodeReady.UNKNOWN},
+            node_count=len(everywhere),
             request=self.request,
             grant=self.grant,
             refusal=self.refusal,

@@ -55,6 +55,8 @@ class JobParts:
         self.claim: ClaimView | None = None
         self.foreign_names: frozenset[str] = frozenset()
         self.nodes: dict[str, NodeView] = {}
+        self.other_nodes: dict[str, NodeView] = {}
+        """Of the cluster; the job has nothing to do with them."""
         self.request: GangRequest | None = None
         self.grant: Grant | None = None
         self.refusal: Refusal | None = None

@@ -65,5 +65,5 @@ def disrupted(pod: PodView, reason: str, version: int) -> PodView:
     return replace(pod, disruption=reason, resource_version=version)
 
 
-def unknown(node: NodeView) -> NodeView:
-    return replace(node, ready=NodeReady.UNKNOWN)
+def unknown(node: NodeView, since: Instant) -> NodeView:
+    return replace(node, ready=NodeReady.UNKNOWN, silent_since=since)

@@ -318,6 +318,27 @@ def test_a_node_that_changes_wakes_the_jobs_on_it_and_a_heartbeat_nobody(bench: 
     assert bench.listener.take() == [(Target(KEY), True)]
 
 
+def test_every_silent_node_of_the_cluster_is_told_with_its_time(bench: Bench) -> None:
+    def told() -> tuple[dict[str, float], int]:
+        snapshot = bench.begin().snapshot
+        return dict(snapshot.silent), snapshot.node_count
+
+    nodes = [NodeView(name, f"uid-{name}", {}) for name in ("x1", "x2", "x3")]
+    for node in nodes:
+        bench.store.upsert_node(node)
+    quiet, before = told()
+    assert quiet == {}
+    for node in nodes[:2]:
+        bench.store.upsert_node(replace(node, ready=NodeReady.UNKNOWN, silent_since=7.0))
+    assert told() == ({"x1": 7.0, "x2": 7.0}, before)
+    bench.store.upsert_node(nodes[0])
+    bench.store.delete_node("x2")
+    assert told() == ({}, before - 1)
+    bench.store.upsert_node(replace(nodes[0], ready=NodeReady.UNKNOWN, silent_since=9.0))
+    bench.store.unseen = frozenset({"nodes"})
+    assert told() == ({}, 0)
+
+
 def test_quotas_are_told_which_promised_pods_exist(bench: Bench) -> None:
     bench.open(nodes=("n1", "n1", "n2", ""))
 

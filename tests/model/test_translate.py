@@ -68,6 +68,12 @@ class TestNode:
         view = node_view({"metadata": {"name": "n"}, "status": {"conditions": conditions}})
         assert (view.ready, view.deleting, view.unschedulable) == (ready, False, False)
 
+    @pytest.mark.parametrize("status, since", [("Unknown", INSTANT), ("False", 0.0), ("True", 0.0)])
+    def test_since_when_it_is_silent(self, status: str, since: float) -> None:
+        ready = {"type": "Ready", "status": status, "lastTransitionTime": AT}
+        view = node_view({"metadata": {"name": "n"}, "status": {"conditions": [ready]}})
+        assert view.silent_since == since
+
     def test_a_node_that_says_nothing(self) -> None:
         view = node_view({"metadata": {"name": "n"}})
         assert (view.labels, view.taints, view.allocatable, view.ready) == ({}, (), (), NodeReady.UNKNOWN)

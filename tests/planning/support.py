@@ -12,7 +12,9 @@ from trainyard.model.plan import Plan, PlanningPolicy, WriteStatus
 from trainyard.model.status import Episode, JobStatus, parse_status, render_status
 from trainyard.planning import plan
 
-POLICY = PlanningPolicy(build=BUILD)
+POLICY = PlanningPolicy(build=BUILD, outage_seconds=0.0)
+"""Silent nodes are believed dead at once; PATIENT waits as an operator does."""
+PATIENT = replace(POLICY, outage_seconds=300.0)
 _S = TypeVar("_S")
 
 

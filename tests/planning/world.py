@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from builders import JobBuilder, make_node
 from builders.pods import bound, ending, exited, started
-from planning.support import POLICY
+from planning.support import PATIENT
 from planning.truth import untruths
 from trainyard.api.names import hosts_name
 from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
@@ -56,7 +56,7 @@ class World:
     def settle(self) -> None:
         """Plan and perform until nothing is left to do but to wait."""
         for _ in range(PASSES):
-            found = plan(self.job.snapshot(), self.job.now, POLICY)
+            found = plan(self.job.snapshot(), self.job.now, PATIENT)
             self._check_plan(found)
             self.job.noted(found.facts)
             self._schedule(found)
@@ -226,11 +226,12 @@ class World:
     def _place(self, request: GangRequest) -> tuple[Grant | None, Refusal | None]:
         if self.job.now < request.not_before:
             return None, Refusal(request.key, request.uid, Reason.BACKOFF, f"not before {request.not_before}")
-        free = [n for n, view in self.job.nodes.items() if n not in request.avoid and view.ready is NodeReady.TRUE]
+        barred = request.avoid - request.last_resort
+        free = [n for n, view in self.job.nodes.items() if n not in barred and view.ready is NodeReady.TRUE]
         if len(free) < request.size:
             text = f"needs {request.size} nodes, {len(free)} are free"
             return None, Refusal(request.key, request.uid, Reason.INSUFFICIENT_CAPACITY, text)
-        nodes = tuple(sorted(free)[: request.size])
+        nodes = tuple(sorted(free, key=lambda n: (n in request.avoid, n))[: request.size])
         return Grant(request.key, request.uid, request.attempt, request.spec_hash, nodes, self.job.now), None
 
     def kubelets(self) -> None:

@@ -232,6 +232,12 @@ class Reason(Documented):
     )
     GANG_STARTING = "GangStarting", "Pods of the open attempt are being created, bound, pulled or started."
     ALL_RANKS_RUNNING = "AllRanksRunning", "Every rank's trainer has started."
+    NODES_SILENT = (
+        "NodesSilent",
+        "Nodes of the gang stopped answering together with many others, as they do where the control plane or the "
+        "network to it fails; the ranks may well train on, and are left alone until the instant in the message.",
+        "`kubectl get nodes`; look after the API server, its load balancer and the nodes' way to it.",
+    )
     START_DEADLINE_EXCEEDED = (
         "StartDeadlineExceeded",
         "The gang was not bound, or not started, within `scheduling.startDeadlineSeconds`; it was given back whole.",

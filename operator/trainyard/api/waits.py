@@ -66,6 +66,8 @@ WAITS: Mapping[Reason, Wait] = {
     Reason.GANG_STARTING: Wait(
         deadline="`scheduling.startDeadlineSeconds` until all are bound, as long again to start"
     ),
+    # While nodes do not answer
+    Reason.NODES_SILENT: Wait(deadline="the instant in the message: at most the setting `outageTime`"),
     # While it ends
     Reason.SUSPENDING: Wait(deadline="the pods' grace", outside="past it: their node or kubelet"),
     Reason.FINISHING: Wait(deadline="the pods' grace", outside="past it: their node or kubelet"),

@@ -30,6 +30,7 @@ def job_snapshot(store: Store, target: Target, pace: float = 0.0) -> JobSnapshot
     memory, notes, uid = store.memory, store.memory.of(job.uid), job.uid
     gang, records = store.gang(uid), dict(store.children.records(uid))
     grant = memory.grant(uid)
+    sees_nodes = "nodes" not in store.unseen
     promised, strangers = [*records.values()], _strangers(store, target.key, uid)
     return JobSnapshot(
         key=target.key,
@@ -47,6 +48,8 @@ def job_snapshot(store: Store, target: Target, pace: float = 0.0) -> JobSnapshot
         nodes=_nodes(
             store, gang, promised, (*(grant.nodes if grant is not None else ()), *(p.node for p in strangers))
         ),
+        silent=dict(store.silent) if sees_nodes else {},
+        node_count=len(store.nodes) if sees_nodes else 0,
         request=notes.request,
         grant=grant,
         refusal=notes.refusal,

@@ -24,9 +24,11 @@ from trainyard.model.record import Record
 from trainyard.model.views import (
     ChildView,
     ClaimView,
+    Instant,
     JobView,
     Key,
     NamespaceView,
+    NodeReady,
     NodeView,
     PodView,
     PriorityClassView,
@@ -59,6 +61,8 @@ class Store:
         self.openings = Openings()
         self.memory = Memory(clock)
         self.nodes: dict[str, NodeView] = {}
+        self.silent: dict[str, Instant] = {}
+        """Nodes whose Ready is Unknown, and since when."""
         self.children = Children()
         self.claims: dict[Key, ClaimView] = {}
         self.volumes: dict[str, VolumeView] = {}
@@ -209,10 +213,15 @@ class Store:
         if self.nodes.get(node.name) == node:
             return  # a heartbeat
         self.nodes[node.name] = node
+        if node.ready is NodeReady.UNKNOWN:
+            self.silent[node.name] = node.silent_since
+        else:
+            self.silent.pop(node.name, None)
         self._node_changed(node.name)
 
     def delete_node(self, name: str) -> None:
         if self.nodes.pop(name, None) is not None:
+            self.silent.pop(name, None)
             self._node_changed(name)
 
     def _node_changed(self, name: str) -> None:

@@ -65,6 +65,10 @@ class JobSnapshot:
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     """Nodes of the records, the pods, the strangers and the grant above. A node named there and absent here does not
     exist."""
+    silent: Mapping[str, Instant] = field(default_factory=dict)
+    """Every node of the cluster that does not answer, and since when."""
+    node_count: int = 0
+    """All nodes of the cluster."""
     request: GangRequest | None = None
     """What the job asks the scheduler for until this plan says otherwise."""
     grant: Grant | None = None
@@ -249,6 +253,8 @@ class PlanningPolicy:
     """An attempt that ran this long sets the streaks back to 0."""
     avoid_seconds: float = 600.0
     """How long a node that failed a job is avoided by it."""
+    outage_seconds: float = 300.0
+    """How long a gang is left alone at most where its nodes fall silent with many others. 0: not at all."""
     hold_seconds: float = 120.0
     """How long a job keeps its claim on the nodes that its closed attempt left."""
     grant_seconds: float = 30.0

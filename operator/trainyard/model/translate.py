@@ -62,7 +62,8 @@ _NOT_BEST_EFFORT_KEYS = frozenset(("cpu", "memory", "requests.cpu", "requests.me
 def node_view(raw: Raw) -> NodeView:
     """A node. One that has not told yet whether it is ready counts as unknown."""
     meta, spec, status = raw["metadata"], raw.get("spec") or NONE, raw.get("status") or NONE
-    told = next((c.get("status") for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
+    told = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), NONE)
+    ready = {"True": NodeReady.TRUE, "False": NodeReady.FALSE}.get(told.get("status") or "", NodeReady.UNKNOWN)
     return NodeView(
         name=intern(meta["name"]),
         uid=meta.get("uid", ""),
@@ -71,7 +72,8 @@ def node_view(raw: Raw) -> NodeView:
             Taint(intern(t["key"]), t.get("value") or "", intern(t["effect"])) for t in spec.get("taints") or ()
         ),
         unschedulable=bool(spec.get("unschedulable")),
-        ready={"True": NodeReady.TRUE, "False": NodeReady.FALSE}.get(told or "", NodeReady.UNKNOWN),
+        ready=ready,
+        silent_since=instant(told.get("lastTransitionTime")) if ready is NodeReady.UNKNOWN else 0.0,
         allocatable=_shared_vector(tuple((status.get("allocatable") or NONE).items())),
         deleting="deletionTimestamp" in meta,
     )

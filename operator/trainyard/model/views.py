@@ -220,6 +220,8 @@ class NodeView:
     taints: tuple[Taint, ...] = ()
     unschedulable: bool = False
     ready: NodeReady = NodeReady.TRUE
+    silent_since: Instant = 0.0
+    """When its Ready became Unknown, by the node controller's clock; 0 where it is not, or was never told."""
     allocatable: Resources = ()
     deleting: bool = False
 

@@ -7,7 +7,7 @@ moved later, when an episode is settled (see `restart`); the restart itself neve
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trainyard.api.reasons import Cause, Reason
 from trainyard.model.status import Episode
@@ -51,16 +51,18 @@ class Verdict:
     exit_code: int | None = None
     order: int = 0
     """resourceVersion at first sight; 0 where the rank's end was never seen."""
+    presumed: bool = False
+    """The rank may be well: only its node does not answer."""
 
 
 def find_failure(now: Situation) -> Verdict | None:
     """The first failed rank of the open attempt, or None while all are well.
 
     One disrupted rank makes the whole episode a disruption, and a rank that could not start makes it a start rolled
-    back: the exits beside them are their echo.
+    back: the exits beside them are their echo. Nodes that fell silent are doubted while nothing else went wrong.
     """
     verdicts = [v for v in (_judge(now, m) for m in now.members) if v is not None]
-    if not verdicts:
+    if not verdicts or (now.doubt is not None and all(v.presumed for v in verdicts)):
         return None
     return min(verdicts, key=lambda v: (_ECHOES.index(v.cause), v.order == 0, v.order, v.rank))
 
@@ -101,7 +103,8 @@ def _disrupted(now: Situation, member: Member, pod: PodView, exited: bool) -> Ve
         return _node_gone(member)
     if now.node_unreachable(pod.node):
         text = f"node {pod.node} of rank {member.rank} stopped answering"
-        return _verdict(member, Cause.DISRUPTION, Reason.NODE_UNREACHABLE, text)
+        found = _verdict(member, Cause.DISRUPTION, Reason.NODE_UNREACHABLE, text)
+        return replace(found, presumed=member.well)
     if pod.deletion is not None and not (exited and pod.undisturbed):
         return _verdict(member, Cause.DISRUPTION, Reason.POD_DELETED, f"pod {pod.name} was deleted")
     return None

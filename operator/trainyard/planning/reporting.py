@@ -71,4 +71,5 @@ def _events(old: JobStatus, new: JobStatus) -> tuple[EventNote, ...]:
     placed, running = new.condition(ConditionType.PLACED), new.condition(ConditionType.RUNNING)
     shown = running if new.open else placed
     quiet = new.reason in (Reason.WAITING_TO_BE_SCHEDULED, Reason.GANG_STARTING)
-    return () if quiet or shown is None else (EventNote("Normal", new.reason, shown.message),)
+    kind = "Warning" if new.reason is Reason.NODES_SILENT else "Normal"
+    return () if quiet or shown is None else (EventNote(kind, new.reason, shown.message),)

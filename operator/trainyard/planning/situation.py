@@ -6,7 +6,7 @@ Answers questions about the snapshot; decides nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from trainyard.api.effective import EffectiveRole, effective_roles
@@ -17,40 +17,8 @@ from trainyard.model.plan import JobSnapshot, PlanningPolicy
 from trainyard.model.record import Record, RecordRole
 from trainyard.model.status import JobStatus
 from trainyard.model.views import Instant, JobView, NodeReady, PodView, Toleration
-
-LASTING = 30.0
-"""A timeout that destroys must also have been seen to last this long by this leader, or wholly if it is shorter."""
-
-
-@dataclass(slots=True)
-class Notebook:
-    """Collects, over one pass, which durations are asked for and when the next pass is due."""
-
-    now: Instant
-    seen: dict[str, float]
-    facts: set[str] = field(default_factory=set)
-    wakes: list[Instant] = field(default_factory=list)
-
-    def lasted(self, fact: str, seconds: float) -> bool:
-        """The fact, which holds now, has been seen for that long by this leader."""
-        self.facts.add(fact)
-        left = seconds - self.seen.get(fact, 0.0)
-        if left <= 0:
-            return True
-        self.wakes.append(self.now + left)
-        return False
-
-    def due(self, instant: Instant) -> bool:
-        """The instant has come; if not, a pass is due then."""
-        if self.now >= instant:
-            return True
-        self.wakes.append(instant)
-        return False
-
-    def expired(self, fact: str, since: Instant, seconds: float) -> bool:
-        """A timeout that destroys: over by the API server's clock, and seen to last by this leader."""
-        over = self.due(since + seconds)
-        return self.lasted(fact, min(seconds, LASTING)) and over
+from trainyard.planning.notebook import LASTING, Notebook
+from trainyard.planning.silence import Doubt, doubt_silence
 
 
 @dataclass(slots=True, eq=False)
@@ -79,6 +47,11 @@ class Member:
     @property
     def bound(self) -> bool:
         return self.done or (self.pod is not None and self.pod.node != "")
+
+    @property
+    def well(self) -> bool:
+        """Its pod is there and nothing but its node could be said against it."""
+        return self.pod is not None and self.pod.deletion is None and not self.pod.exited
 
     @property
     def started(self) -> bool:
@@ -206,6 +179,16 @@ class Situation:
     def node_unreachable(self, name: str) -> bool:
         node = self.snapshot.nodes.get(name)
         return node is not None and node.ready is NodeReady.UNKNOWN
+
+    @cached_property
+    def doubt(self) -> Doubt | None:
+        """Why ranks of the open attempt are not given up though their nodes fell silent; None where none did, and
+        where the silence is believed."""
+        silent = self.snapshot.silent
+        if not silent:
+            return None
+        mine = {m.place for m in self.members if m.well and not m.done and m.place in silent}
+        return doubt_silence(mine, silent, self.snapshot.node_count, self.policy.outage_seconds, self.note)
 
     @cached_property
     def dead(self) -> frozenset[str]:

@@ -12,9 +12,11 @@ from trainyard.api.effective import effective_roles, total_gpus
 from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
 from trainyard.api.types import Placement
 from trainyard.launch import overridden
+from trainyard.model.instants import format_instant
 from trainyard.model.status import Condition, JobStatus, RoleStatus
 from trainyard.model.views import ITS_TURN
 from trainyard.planning.opening import ending_message, invalid_message
+from trainyard.planning.silence import Doubt
 from trainyard.planning.situation import Member, Situation
 from trainyard.planning.transitions import check_transition
 
@@ -83,7 +85,11 @@ def _open_state(now: Situation, base: JobStatus, members: tuple[Member, ...]) ->
     if not members and now.record_lost:
         text = "the attempt's record was deleted and the spec cannot be read, so no rank is judged: mend the spec"
         return _State(now.status.phase, Reason.RECORD_LOST, text)
-    if members and base.gang_created and (now.all_started or base.holds(ConditionType.RUNNING)):
+    running = bool(members) and base.gang_created and (now.all_started or base.holds(ConditionType.RUNNING))
+    if members and now.doubt is not None and now.doubt.many:
+        phase = Phase.RUNNING if running else Phase.STARTING
+        return _State(phase, Reason.NODES_SILENT, _silence(now.doubt))
+    if running:
         done = sum(1 for m in members if m.done)
         text = f"all {len(members)} ranks have started" + (f"; {done} have completed" if done else "")
         return _State(Phase.RUNNING, Reason.ALL_RANKS_RUNNING, text)
@@ -96,6 +102,15 @@ def _open_state(now: Situation, base: JobStatus, members: tuple[Member, ...]) ->
     started = sum(1 for m in members if m.started)
     text = f"of {len(members)} ranks {created} are created, {bound} bound, {started} started"
     return _State(Phase.STARTING, Reason.GANG_STARTING, text + _slow(members))
+
+
+def _silence(doubt: Doubt) -> str:
+    """Without numbers: they would move with every node that is marked."""
+    return (
+        "nodes of this gang and many others of the cluster stopped answering together, as they do where the control "
+        "plane or the network to it fails and the ranks train on; unless something else happens to a rank, the gang is "
+        f"left alone until {format_instant(doubt.until)} at the latest"
+    )
 
 
 def _slow(members: tuple[Member, ...]) -> str:

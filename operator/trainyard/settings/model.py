@@ -213,6 +213,14 @@ class Settings(BaseSettings):
     avoid_time: Span = setting(
         Group.FAILURES, 600.0, "How long a job avoids a node that failed it.", unit="seconds", le=86400
     )
+    outage_time: Span = setting(
+        Group.FAILURES,
+        300.0,
+        "How long at most gangs are left alone when most of the cluster's nodes fall silent together: more likely the "
+        "control plane no longer hears them. 0: every silent node is believed dead at once.",
+        unit="seconds",
+        le=3600,
+    )
     healthy_run: Span = setting(
         Group.FAILURES,
         600.0,
@@ -355,6 +363,7 @@ class Settings(BaseSettings):
             unschedulable_seconds=self.unschedulable_time,
             healthy_run_seconds=self.healthy_run,
             avoid_seconds=self.avoid_time,
+            outage_seconds=self.outage_time,
             hold_seconds=self.hold_time,
             device_backed=frozenset(self.device_backed),
             grant_seconds=self.grant_time,
