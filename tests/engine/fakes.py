@@ -23,6 +23,7 @@ from trainyard.kube.errors import AlreadyExists, Conflict, NotFound
 from trainyard.kube.lease import LeaseSettings
 from trainyard.kube.resources import CONFIG_MAPS, PODS, TRAINING_JOBS, Resource
 from trainyard.launch import render_hosts, render_record
+from trainyard.model.cluster import NOTHING_AVOIDED
 from trainyard.model.plan import PlanningPolicy
 from trainyard.model.record import Record, RecordDraft, RecordRole
 from trainyard.model.status import AttemptRecordRef, JobStatus, render_status
@@ -237,7 +238,7 @@ class Bench:
     def pod(self, rank: int, attempt: int = 0, *, stored: bool = True, **changes: Any) -> PodView:
         """A pod of the open attempt, in the API and (unless `stored` is False) in the store."""
         record = self.store.children.records("job-1")[attempt]
-        body = next(self.hands.manifests.pods(self.job, record, [rank], frozenset()))
+        body = next(self.hands.manifests.pods(self.job, record, [rank], NOTHING_AVOIDED))
         raw = self.api.put(PODS, {**body, **changes})
         view = pod_view(raw)
         if stored:

@@ -16,6 +16,7 @@ from trainyard.engine.probe_step import probe_roles
 from trainyard.engine.status_step import write_status
 from trainyard.kube.errors import Forbidden, Invalid, NotFound, ServerError, Unreachable
 from trainyard.kube.resources import CONFIG_MAPS, PODS, SERVICES, TRAINING_JOBS
+from trainyard.model.cluster import NOTHING_AVOIDED, Avoided
 from trainyard.model.plan import (
     ConfirmJobGone,
     ConfirmRecord,
@@ -187,7 +188,7 @@ async def test_a_refused_template_costs_one_call(bench: Bench) -> None:
 
 async def test_a_quota_spent_in_mid_gang_stops_the_creation(bench: Bench) -> None:
     bench.open()
-    name = next(bench.hands.manifests.pods(bench.job, bench.store.children.records("job-1")[0], [1], frozenset()))
+    name = next(bench.hands.manifests.pods(bench.job, bench.store.children.records("job-1")[0], [1], NOTHING_AVOIDED))
     full = Forbidden(403, "Forbidden", "exceeded quota: q")
     bench.api.faults[("create", str(PODS), name["metadata"]["name"])] = [full]
     assert await create_pods(bench.hands, bench.begin(), ALL) is Outcome.MOOT
@@ -200,7 +201,7 @@ async def test_a_quota_spent_in_mid_gang_stops_the_creation(bench: Bench) -> Non
 async def test_a_lost_answer_to_a_create_makes_no_second_pod(bench: Bench) -> None:
     bench.open()
     record = bench.store.children.records("job-1")[0]
-    name = next(bench.hands.manifests.pods(bench.job, record, [0], frozenset()))["metadata"]["name"]
+    name = next(bench.hands.manifests.pods(bench.job, record, [0], NOTHING_AVOIDED))["metadata"]["name"]
     bench.api.losses[("create", str(PODS), name)] = [LOST]
     assert await create_pods(bench.hands, bench.begin(), ALL) is Outcome.DONE
     assert bench.api.written("create", PODS).count(name) == 1
@@ -278,7 +279,7 @@ async def test_creation_that_goes_on_does_not_start_slowly_again(bench: Bench, m
 
 async def test_ranks_without_a_node_keep_off_what_the_plan_avoids(bench: Bench) -> None:
     bench.open()
-    plan = CreatePods(0, (0,), frozenset({"n7"}))
+    plan = CreatePods(0, (0,), Avoided(frozenset({"n7"})))
     assert await create_pods(bench.hands, bench.begin(), plan) is Outcome.DONE
     (created,) = [o for (kind, _), o in bench.api.objects.items() if kind == str(PODS)]
     assert "n7" in str(created["spec"]["affinity"])

@@ -8,6 +8,7 @@ import pytest
 from launch.builders import REQUIRED, SETTINGS, UID, env_of, make_job, make_record, node_affinity, role
 from trainyard.api.names import uid5
 from trainyard.launch import LaunchSettings, overridden, render_pod, render_pods
+from trainyard.model.cluster import Avoided
 from trainyard.model.translate import job_view
 from trainyard.model.views import JobView
 
@@ -272,6 +273,7 @@ class TestCheckpoint:
         assert told(job) == ("volume at /checkpoints",)
 
 
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 PIN = {"key": "metadata.name", "operator": "In", "values": ["node-1"]}
 
 
@@ -288,7 +290,7 @@ class TestPlacement:
 
     def test_a_pinned_pod_says_nothing_of_topology_or_avoidance(self) -> None:
         job = make_job(scheduling={"topology": {"required": "rack"}})
-        affinity = rendered(job, 1, avoid={"node-7"})["spec"]["affinity"]
+        affinity = rendered(job, 1, avoid=Avoided(frozenset({"node-7"}), frozenset({"node-8"})))["spec"]["affinity"]
         assert affinity == node_affinity({"matchFields": [PIN]})
 
     def test_delegated_without_wishes(self) -> None:
@@ -298,11 +300,20 @@ class TestPlacement:
         zone = {"key": "zone", "operator": "Exists"}
         own = node_affinity({"matchExpressions": [zone]}, {"matchFields": [PIN]})
         job = make_job(role(pod={"affinity": own}), scheduling={"placement": "Delegated"})
-        affinity = rendered(job, placed=False, avoid={"node-8", "node-7", "n" * 64})["spec"]["affinity"]
+        avoid = Avoided(frozenset({"node-8", "node-7", "n" * 64}))
+        affinity = rendered(job, placed=False, avoid=avoid)["spec"]["affinity"]
         elsewhere = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["node-7", "node-8"]}
         assert affinity == node_affinity(
             {"matchExpressions": [zone, elsewhere]}, {"matchFields": [PIN], "matchExpressions": [elsewhere]}
         )
+
+    def test_delegated_would_rather_have_other_nodes_than_those_that_were_away(self) -> None:
+        own = {"nodeAffinity": {PREFERRED: [{"weight": 1, "preference": {"matchFields": [PIN]}}]}}
+        job = make_job(role(pod={"affinity": own}), scheduling={"placement": "Delegated"})
+        affinity = rendered(job, placed=False, avoid=Avoided(away=frozenset({"node-8", "n" * 64})))["spec"]["affinity"]
+        elsewhere = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["node-8"]}
+        wish = {"weight": 100, "preference": {"matchExpressions": [elsewhere]}}
+        assert affinity == {"nodeAffinity": {PREFERRED: [*own["nodeAffinity"][PREFERRED], wish]}}
 
     @pytest.mark.parametrize(
         "level, key", [("rack", "topology.trainyard.dev/rack"), ("example.com/island", "example.com/island")]

@@ -21,7 +21,7 @@ from planning.support import (
 )
 from trainyard.api.names import retained_claim_name
 from trainyard.api.reasons import ConditionType, Phase, Reason
-from trainyard.model.cluster import Refusal
+from trainyard.model.cluster import NOTHING_AVOIDED, Avoided, Refusal
 from trainyard.model.plan import (
     CreateClaim,
     CreateHosts,
@@ -177,11 +177,11 @@ def test_a_claim_is_created_adopted_or_waited_for() -> None:
 def test_the_next_attempt_keeps_healthy_ranks_and_avoids_the_node_that_failed() -> None:
     job = at_rest(written(running_job().node_unknown("n2")).swept().probed())
     request = planned(job).request
-    assert request is not None and request.avoid == {"n2"}
+    assert request is not None and request.avoid.nodes == {"n2"}
     assert request.keep == {0: "n0", 1: "n1", 3: "n3"} and request.held_until == job.now + 120
     at_rest(job.passed(600))
     later = planned(job).request
-    assert later is not None and later.avoid == frozenset() and 2 not in later.keep
+    assert later is not None and later.avoid == NOTHING_AVOIDED and 2 not in later.keep
 
 
 def test_a_node_that_was_taken_away_is_a_last_resort_and_one_on_which_a_start_failed_is_none() -> None:
@@ -190,8 +190,7 @@ def test_a_node_that_was_taken_away_is_a_last_resort_and_one_on_which_a_start_fa
     job.passed(60).opened(None, "n0", "n1", "n5", "n3").created_gang().refused_by_kubelet(2)
     request = planned(at_rest(written(job).swept().probed())).request
     assert request is not None
-    assert request.avoid == {"n2", "n5"} and request.last_resort == {"n2"}
-    assert request.avoid_until == lost + 60 + POLICY.avoid_seconds
+    assert request.avoid == Avoided(frozenset({"n5"}), frozenset({"n2"}), lost + 60 + POLICY.avoid_seconds)
 
 
 def test_nodes_are_held_while_pods_end_and_while_blame_is_awaited() -> None:

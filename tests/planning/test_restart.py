@@ -10,6 +10,7 @@ from builders import JobBuilder, make_job
 from builders.pods import ending
 from planning.support import POLICY, at_rest, last_episode, planned, running_job, status_of, steps_of, written
 from trainyard.api.reasons import Cause, Phase, Reason
+from trainyard.model.cluster import NOTHING_AVOIDED
 from trainyard.model.plan import CreatePods, CreateRecord, WriteStatus
 from trainyard.model.record import Record
 from trainyard.model.status import Restarts, Streaks
@@ -259,7 +260,7 @@ def test_a_delegated_gang_keeps_off_the_nodes_that_failed_it_whoever_leads() -> 
     at_rest(job.opened().running()).node_unknown("n1")
     written(job).swept().opened()
     (create,) = steps_of(planned(job), CreatePods)
-    assert create.avoid == {"n1"}
+    assert create.avoid.away == {"n1"} and not create.avoid.failed
     pinned = written(running_job(2).node_unknown("n1")).swept().opened(None, "n0", "n5")
     (create,) = steps_of(planned(pinned), CreatePods)
-    assert create.avoid == frozenset()
+    assert create.avoid == NOTHING_AVOIDED

@@ -21,6 +21,7 @@ from planning.support import (
 )
 from trainyard.api.names import hosts_name, pod_name
 from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
+from trainyard.model.cluster import NOTHING_AVOIDED
 from trainyard.model.plan import (
     CreatePods,
     CreateRecord,
@@ -205,4 +206,4 @@ def test_delegated_gangs_are_created_without_nodes() -> None:
     assert placed is not None and placed.reason is Reason.GANG_DELEGATED
     assert rolled_back(job.passed(600))[0] is Reason.START_DEADLINE_EXCEEDED
     request = planned(at_rest(job.swept().probed())).request
-    assert request is not None and request.rolled_back and request.avoid == frozenset()
+    assert request is not None and request.rolled_back and request.avoid == NOTHING_AVOIDED

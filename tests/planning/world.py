@@ -226,12 +226,12 @@ class World:
     def _place(self, request: GangRequest) -> tuple[Grant | None, Refusal | None]:
         if self.job.now < request.not_before:
             return None, Refusal(request.key, request.uid, Reason.BACKOFF, f"not before {request.not_before}")
-        barred = request.avoid - request.last_resort
-        free = [n for n, view in self.job.nodes.items() if n not in barred and view.ready is NodeReady.TRUE]
+        avoid = request.avoid
+        free = [n for n, view in self.job.nodes.items() if n not in avoid.failed and view.ready is NodeReady.TRUE]
         if len(free) < request.size:
             text = f"needs {request.size} nodes, {len(free)} are free"
             return None, Refusal(request.key, request.uid, Reason.INSUFFICIENT_CAPACITY, text)
-        nodes = tuple(sorted(free, key=lambda n: (n in request.avoid, n))[: request.size])
+        nodes = tuple(sorted(free, key=lambda n: (n in avoid.away, n))[: request.size])
         return Grant(request.key, request.uid, request.attempt, request.spec_hash, nodes, self.job.now), None
 
     def kubelets(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scheduling.builders import NOW, decide, granted, make_cluster, make_gang, node, refused
-from trainyard.model.cluster import SchedulingPolicy
+from trainyard.model.cluster import Avoided, SchedulingPolicy
 
 FULL = make_cluster().racks(1, nodes=4).used("b1-r1-n1", gpus=8)
 """Three of four nodes are free."""
@@ -111,7 +111,7 @@ def test_job_that_waits_for_broken_nodes_holds_nobody_up() -> None:
 
 
 def test_avoided_nodes_still_count_as_useful_since_they_come_back() -> None:
-    avoiding = make_gang("large", age=600, avoid=frozenset({"b1-r1-n2"})).workers(4)
+    avoiding = make_gang("large", age=600, avoid=Avoided(frozenset({"b1-r1-n2"}))).workers(4)
     cluster = make_cluster().racks(1, nodes=4)
     assert granted(decide(cluster, avoiding, make_gang("small", age=5).workers(1))) == []
 

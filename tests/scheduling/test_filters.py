@@ -6,7 +6,7 @@ import pytest
 
 from scheduling.builders import NOW, decide, grant, granted, make_cluster, make_gang, node, refusal, refused
 from trainyard.api.reasons import Reason
-from trainyard.model.cluster import SchedulingPolicy
+from trainyard.model.cluster import Avoided, SchedulingPolicy
 from trainyard.model.instants import format_instant
 from trainyard.model.views import NodeReady, NodeTerms, Requirement, Taint, Toleration
 from trainyard.scheduling.filters import requirement_holds, terms_hold, tolerates
@@ -128,17 +128,17 @@ def test_no_nodes_at_all() -> None:
 
 def test_blamed_nodes_are_avoided_and_counted() -> None:
     cluster = make_cluster().racks(1, nodes=2)
-    gang = make_gang("a", avoid=frozenset({"b1-r1-n1", "unknown"}), avoid_until=NOW + 60)
+    gang = make_gang("a", avoid=Avoided(frozenset({"b1-r1-n1", "unknown"}), until=NOW + 60))
     assert grant(cluster, gang.workers(1)).nodes == ("b1-r1-n2",)
     told = refusal(cluster, gang.workers(2))
     assert told.reason is Reason.INSUFFICIENT_CAPACITY
     when = format_instant(NOW + 60)
-    assert f"room for 1 of 2 pods now (1 node avoided after a failed start, the first until {when})" in told.message
+    assert f"room for 1 of 2 pods now (1 node avoided after failed starts, until {when} at the latest)" in told.message
 
 
 def test_a_node_that_was_only_taken_away_is_used_again_where_there_is_no_other() -> None:
     cluster, lost = make_cluster().racks(1, nodes=3), frozenset({"b1-r1-n1"})
-    gang = make_gang("a", avoid=lost, last_resort=lost)
+    gang = make_gang("a", avoid=Avoided(away=lost))
     assert grant(cluster, gang.workers(2)).nodes == ("b1-r1-n2", "b1-r1-n3")
     assert set(grant(cluster, gang.workers(3)).nodes) == {"b1-r1-n1", "b1-r1-n2", "b1-r1-n3"}
     silent = cluster.change("b1-r1-n1", ready=NodeReady.UNKNOWN)
@@ -148,9 +148,9 @@ def test_a_node_that_was_only_taken_away_is_used_again_where_there_is_no_other()
 
 def test_where_a_start_failed_is_no_last_resort() -> None:
     cluster = make_cluster().racks(1, nodes=3)
-    gang = make_gang("a", avoid=frozenset({"b1-r1-n1", "b1-r1-n2"}), last_resort=frozenset({"b1-r1-n1"}))
+    gang = make_gang("a", avoid=Avoided(failed=frozenset({"b1-r1-n2"}), away=frozenset({"b1-r1-n1"})))
     assert "b1-r1-n2" not in grant(cluster, gang.workers(2)).nodes
-    assert "room for 2 of 3 pods now (1 node avoided after a failed start" in refusal(cluster, gang.workers(3)).message
+    assert "room for 2 of 3 pods now (1 node avoided after failed starts" in refusal(cluster, gang.workers(3)).message
 
 
 def test_promised_host_ports_are_taken_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scheduling.builders import NOW, RACK, decide, grant, granted, make_cluster, make_gang, node, refused
+from trainyard.model.cluster import Avoided
 
 YARD = make_cluster().racks(2, nodes=4)
 
@@ -14,7 +15,7 @@ def test_healthy_ranks_stay_and_the_lost_one_moves() -> None:
 
 
 def test_blamed_node_counts_as_lost() -> None:
-    gang = make_gang("a", avoid=frozenset({"b1-r1-n1"})).workers(2).kept("b1-r1-n1", "b1-r1-n2")
+    gang = make_gang("a", avoid=Avoided(frozenset({"b1-r1-n1"}))).workers(2).kept("b1-r1-n1", "b1-r1-n2")
     assert grant(YARD, gang).nodes == ("b1-r1-n3", "b1-r1-n2")
 
 

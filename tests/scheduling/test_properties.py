@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduling.builders import GPU, NOW, POLICY, Cluster, Gang, decide, make_cluster, make_gang, node
-from trainyard.model.cluster import Decision, GangRequest, RoleRequest
+from trainyard.model.cluster import NOTHING_AVOIDED, Avoided, Decision, GangRequest, RoleRequest
 from trainyard.model.views import NodeReady, NodeView, Taint, Toleration
 
 TAINT = Taint("dedicated", "x", "NoSchedule")
@@ -56,7 +56,7 @@ def gangs(draw: st.DrawFn, name: str, roles: int = 2) -> Gang:
         required_level=draw(st.sampled_from(("", "", "rack", "block", "host"))),
         preferred_level=draw(st.sampled_from(("", "rack"))),
         duration_bound=draw(st.sampled_from((None, None, 60.0, 4000.0))),
-        avoid=draw(st.sampled_from((frozenset(), frozenset({"n1"})))),
+        avoid=draw(st.sampled_from((NOTHING_AVOIDED, Avoided(frozenset({"n1"})), Avoided(away=frozenset({"n1"}))))),
         not_before=draw(st.sampled_from((0.0, 0.0, 0.0, NOW + 5))),
     )
     for role in range(draw(st.integers(1, roles))):
@@ -146,7 +146,7 @@ def test_only_suitable_nodes_levels_ports_and_spread_are_respected(cluster: Clus
     views = cluster.snapshot.nodes
     for request, role, name in placed(decision, queue):
         assert holds(role, views[name])
-        assert name not in request.avoid
+        assert name not in request.avoid.failed
     labels = dict(POLICY.levels)
     requests = {g.request.uid: g.request for g in queue}
     for grant in decision.grants:
@@ -214,7 +214,7 @@ def test_whoever_passes_a_waiting_job_ends_in_time_or_stands_elsewhere(cluster: 
 def could_ever_start(cluster: Cluster, request: GangRequest) -> bool:
     """On the healthy nodes, were they empty."""
     bare = Cluster(replace(cluster.snapshot, usage={}, reservations=()))
-    free = replace(request, avoid=frozenset(), not_before=0.0, keep={})
+    free = replace(request, avoid=NOTHING_AVOIDED, not_before=0.0, keep={})
     return bool(decide(bare, Gang(free)).grants)
 
 
@@ -236,7 +236,7 @@ def test_one_role_is_refused_only_where_its_pods_cannot_all_stand(cluster: Clust
     request = replace(gang.request, roles=(role,), required_level="", not_before=0.0)
     room, coordinates = 0, not role.coordinator_ports
     for name, view in cluster.snapshot.nodes.items():
-        if name in request.avoid or not suits(role, view):
+        if name in request.avoid.failed or not suits(role, view):
             continue
         free = Counter(dict(view.allocatable))
         free.subtract(dict(cluster.snapshot.usage.get(name, {})))

@@ -189,7 +189,10 @@ class World:
         may be seen before it, as may the end of a pod before that of its job."""
         if not self._watches:
             return
-        page = await self._listed(resource)
+        try:
+            page = await self._listed(resource)
+        except NotFound:  # the kind itself is gone
+            return
         there = {p["metadata"]["uid"]: int(p["metadata"]["resourceVersion"]) for p in page.items}
         newest, listed = max(there.values(), default=0), int(page.resource_version)
 

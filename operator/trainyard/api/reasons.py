@@ -234,9 +234,11 @@ class Reason(Documented):
     ALL_RANKS_RUNNING = "AllRanksRunning", "Every rank's trainer has started."
     NODES_SILENT = (
         "NodesSilent",
-        "Nodes of the gang stopped answering together with many others, as they do where the control plane or the "
-        "network to it fails; the ranks may well train on, and are left alone until the instant in the message.",
-        "`kubectl get nodes`; look after the API server, its load balancer and the nodes' way to it.",
+        "Nodes of the gang stopped answering together with most others, as they do where the control plane or the "
+        "network to it fails, or are all that it has, so that no other attempt could open; the ranks may well train "
+        "on, and are left alone until the instant in the message.",
+        "`kubectl get nodes`; look after the API server, its load balancer and the nodes' way to it. If a node is off "
+        "for good: `kubectl delete node NODE`.",
     )
     START_DEADLINE_EXCEEDED = (
         "StartDeadlineExceeded",

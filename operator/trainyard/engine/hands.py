@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from trainyard.engine.telemetry_port import Telemetry
 from trainyard.kube.client import Client, Object
 from trainyard.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, ServerError, Unreachable
 from trainyard.kube.resources import TRAINING_JOBS, Resource
+from trainyard.model.cluster import Avoided
 from trainyard.model.plan import JobSnapshot
 from trainyard.model.record import Record, RecordDraft
 from trainyard.model.translate import child_view, job_view
@@ -37,7 +38,7 @@ class Outcome(Enum):
 class Manifests(Protocol):
     """What children look like; pure."""
 
-    def pods(self, job: JobView, record: Record, ranks: Iterable[int], avoid: Set[str]) -> Iterator[Mapping[str, Any]]:
+    def pods(self, job: JobView, record: Record, ranks: Iterable[int], avoid: Avoided) -> Iterator[Mapping[str, Any]]:
         """One pod a rank, rendered as they are asked for."""
 
     def probe(self, job: JobView, role: str) -> Mapping[str, Any]:

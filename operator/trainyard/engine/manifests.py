@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from trainyard import launch
+from trainyard.model.cluster import Avoided
 from trainyard.model.record import Record, RecordDraft
 from trainyard.model.views import JobView, Resources
 
@@ -17,7 +18,7 @@ class LaunchManifests:
 
     settings: launch.LaunchSettings
 
-    def pods(self, job: JobView, record: Record, ranks: Iterable[int], avoid: Set[str]) -> Iterator[Mapping[str, Any]]:
+    def pods(self, job: JobView, record: Record, ranks: Iterable[int], avoid: Avoided) -> Iterator[Mapping[str, Any]]:
         return launch.render_pods(job, record, ranks, self.settings, avoid)
 
     def probe(self, job: JobView, role: str) -> Mapping[str, Any]:

@@ -33,6 +33,17 @@ def avoiding(affinity: Raw, nodes: Iterable[str]) -> Json:
     )
 
 
+def disliking(affinity: Raw, nodes: Iterable[str]) -> Json:
+    """Rather none of these nodes."""
+    values = sorted(node for node in nodes if len(node) <= _LABEL_VALUE)
+    if not values:
+        return dict(affinity)
+    wish = {"matchExpressions": [{"key": HOSTNAME, "operator": "NotIn", "values": values}]}
+    own = dict(affinity.get("nodeAffinity") or {})
+    own[_PREFERRED] = [*(own.get(_PREFERRED) or ()), {"weight": 100, "preference": wish}]
+    return {**affinity, "nodeAffinity": own}
+
+
 def among(affinity: Raw, labels: Iterable[tuple[str, str]]) -> Json:
     """Only nodes with these labels."""
     owned = [{"key": key, "operator": "In", "values": [value]} for key, value in labels]

@@ -7,7 +7,7 @@ Results share structure with the template, so they are to be encoded, not change
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from trainyard.api.constants import (
 from trainyard.api.effective import EffectiveRole, effective_roles, trainer_index
 from trainyard.api.names import hosts_name, pod_name, service_name, uid5
 from trainyard.api.types import Framework, JobSpec, Placement
-from trainyard.launch.affinity import among, avoiding, pinned, together
+from trainyard.launch.affinity import among, avoiding, disliking, pinned, together
 from trainyard.launch.claims import checkpoint_path, claim_name
 from trainyard.launch.place import HOSTS_KEY, LIST_KEY, Place
 from trainyard.launch.settings import LaunchSettings
@@ -41,6 +41,7 @@ from trainyard.launch.trainer import (
     trainer,
 )
 from trainyard.launch.worlds import Seat, address, listens, named, port, seat, spec_of
+from trainyard.model.cluster import NOTHING_AVOIDED, Avoided
 from trainyard.model.record import RecordDraft
 from trainyard.model.views import JobView
 
@@ -64,14 +65,14 @@ class Gang:
     draft: RecordDraft
     settings: LaunchSettings
     short: str
-    avoid: Set[str]
+    avoid: Avoided
 
 
 def gang(
     job: JobView,
     draft: RecordDraft,
     settings: LaunchSettings,
-    avoid: Set[str] = frozenset(),
+    avoid: Avoided = NOTHING_AVOIDED,
     *,
     roles: Iterable[EffectiveRole] | None = None,
 ) -> Gang:
@@ -84,16 +85,16 @@ def gang(
 
 
 def render_pods(
-    job: JobView, record: RecordDraft, ranks: Iterable[int], settings: LaunchSettings, avoid: Set[str] = frozenset()
+    job: JobView, record: RecordDraft, ranks: Iterable[int], settings: LaunchSettings, avoid: Avoided = NOTHING_AVOIDED
 ) -> Iterator[Json]:
-    """The pods of these ranks. `avoid` names nodes that a Delegated gang must not use."""
+    """The pods of these ranks. `avoid` names nodes that a Delegated gang keeps off."""
     all_of_it = gang(job, record, settings, avoid)
     for rank in ranks:
         yield pod(all_of_it, seat(record, rank), [])
 
 
 def render_pod(
-    job: JobView, record: RecordDraft, rank: int, settings: LaunchSettings, avoid: Set[str] = frozenset()
+    job: JobView, record: RecordDraft, rank: int, settings: LaunchSettings, avoid: Avoided = NOTHING_AVOIDED
 ) -> Json:
     """The pod of one rank."""
     return next(render_pods(job, record, (rank,), settings, avoid))
@@ -247,7 +248,7 @@ def _affinity(of: Gang, place: Seat, own: Raw) -> Json:
     if node:
         return pinned(own, node)
     # Placed by another: what our scheduler would have seen to is said to theirs.
-    affinity = avoiding(own, of.avoid)
+    affinity = disliking(avoiding(own, of.avoid.failed), of.avoid.away)
     if of.spec.scheduling.placement is Placement.BUILTIN:
         affinity = among(affinity, of.settings.owned_nodes)
     topology = of.spec.scheduling.topology

@@ -51,6 +51,25 @@ class RoleRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Avoided:
+    """Nodes that a job's next attempts keep off for a while."""
+
+    failed: frozenset[str] = frozenset()
+    """Starts came to nothing there: not to be used."""
+    away: frozenset[str] = frozenset()
+    """Others, that were silent, drained or gone: rather these, once they are back, than none."""
+    until: Instant = 0.0
+    """By when none of those that failed is avoided any more."""
+
+    @property
+    def nodes(self) -> frozenset[str]:
+        return self.failed | self.away
+
+
+NOTHING_AVOIDED = Avoided()
+
+
+@dataclass(frozen=True, slots=True)
 class GangRequest:
     """A job that wants to open its next attempt. Produced by the job's planner, consumed by the scheduler."""
 
@@ -71,12 +90,8 @@ class GangRequest:
     """The claim is made by the operator from the job's template: its absence is no obstacle."""
     directory: str = ""
     """Exclusive checkpoint directory on that claim."""
-    avoid: frozenset[str] = frozenset()
+    avoid: Avoided = NOTHING_AVOIDED
     """Nodes blamed for earlier failures of this job."""
-    last_resort: frozenset[str] = frozenset()
-    """Those of them that may be used after all where there is no other place."""
-    avoid_until: Instant = 0.0
-    """When the first of the others may be used again."""
     keep: Mapping[int, str] = field(default_factory=dict)
     """Rank → node of the healthy ranks of the last attempt: they stay where they are if they can."""
     held_until: Instant = 0.0

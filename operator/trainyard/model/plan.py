@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trainyard.api.reasons import Reason
-from trainyard.model.cluster import GangRequest, Grant, Refusal
+from trainyard.model.cluster import NOTHING_AVOIDED, Avoided, GangRequest, Grant, Refusal
 from trainyard.model.record import Record, RecordDraft
 from trainyard.model.status import JobStatus
 from trainyard.model.views import ChildView, ClaimView, Instant, JobView, Key, NodeView, PodView, Resources
@@ -149,7 +149,7 @@ class CreatePods:
 
     attempt: int
     ranks: tuple[int, ...]
-    avoid: frozenset[str] = frozenset()
+    avoid: Avoided = NOTHING_AVOIDED
     """Nodes that ranks without a node of their own keep off (Delegated)."""
 
 
@@ -254,7 +254,8 @@ class PlanningPolicy:
     avoid_seconds: float = 600.0
     """How long a node that failed a job is avoided by it."""
     outage_seconds: float = 300.0
-    """How long a gang is left alone at most where its nodes fall silent with many others. 0: not at all."""
+    """How long a gang is left alone at most where its nodes fall silent with most others, or no other attempt could
+    open beside them. 0: not at all."""
     hold_seconds: float = 120.0
     """How long a job keeps its claim on the nodes that its closed attempt left."""
     grant_seconds: float = 30.0

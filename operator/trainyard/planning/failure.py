@@ -59,10 +59,12 @@ def find_failure(now: Situation) -> Verdict | None:
     """The first failed rank of the open attempt, or None while all are well.
 
     One disrupted rank makes the whole episode a disruption, and a rank that could not start makes it a start rolled
-    back: the exits beside them are their echo. Nodes that fell silent are doubted while nothing else went wrong.
+    back: the exits beside them are their echo. Ranks on silent nodes that are not believed dead are no failures.
     """
     verdicts = [v for v in (_judge(now, m) for m in now.members) if v is not None]
-    if not verdicts or (now.doubt is not None and all(v.presumed for v in verdicts)):
+    if now.doubt is not None:
+        verdicts = [v for v in verdicts if not v.presumed]
+    if not verdicts:
         return None
     return min(verdicts, key=lambda v: (_ECHOES.index(v.cause), v.order == 0, v.order, v.rank))
 

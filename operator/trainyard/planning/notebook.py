@@ -28,6 +28,22 @@ class Notebook:
         self.wakes.append(self.now + left)
         return False
 
+    def lately(self, fact: str, seconds: float, holds: bool) -> bool:
+        """The fact holds, or has held within the last seconds, as far as this leader has seen. To be asked in every
+        pass, or it is forgotten."""
+        before = f"{fact}, before"
+        if holds:
+            self.facts.add(fact)
+            return True
+        return (fact in self.seen or before in self.seen) and not self.lasted(before, seconds)
+
+    def borne(self, fact: str, seconds: float) -> Instant | None:
+        """Until when the fact, which holds now, is borne: so many seconds from this leader's own first sight of it, by
+        its monotonic clock, told as an instant that does not move from pass to pass. None once that is over."""
+        stem = f"{fact} since "
+        named = next((known for known in self.seen if known.startswith(stem)), f"{stem}{int(self.now)}")
+        return None if self.lasted(named, seconds) else float(named.removeprefix(stem)) + seconds
+
     def due(self, instant: Instant) -> bool:
         """The instant has come; if not, a pass is due then."""
         if self.now >= instant:

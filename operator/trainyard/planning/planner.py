@@ -10,6 +10,7 @@ from dataclasses import replace
 from trainyard.api.constants import MANAGER
 from trainyard.api.reasons import Reason
 from trainyard.launch import LaunchSettings, draft_record
+from trainyard.model.cluster import NOTHING_AVOIDED
 from trainyard.model.plan import (
     ConfirmJobGone,
     ConfirmRecord,
@@ -106,7 +107,7 @@ def _go_on(now: Situation) -> Plan:
         missing = tuple(m.rank for m in now.members if m.last is None and not m.done)
         if not now.status.gang_created:
             if missing and now.spec is not None:
-                avoid = frozenset[str]() if all(record.nodes) else avoided_nodes(now).nodes
+                avoid = NOTHING_AVOIDED if all(record.nodes) else avoided_nodes(now)
                 creates.append(CreatePods(now.status.attempt, missing, avoid))
             elif not missing and not creates:
                 return commit(now, replace(now.status, gang_created=True), f"all {record.size} pods are created")

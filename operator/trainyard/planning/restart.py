@@ -7,9 +7,10 @@ failure closes its attempt at once, and its episode is charged only once no infr
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from trainyard.api.reasons import Cause, ConditionType, Reason
+from trainyard.model.cluster import NOTHING_AVOIDED, Avoided
 from trainyard.model.plan import PlanningPolicy
 from trainyard.model.status import (
     Episode,
@@ -27,6 +28,8 @@ MAX_EPISODES = 20
 _COUNTED = (Cause.APPLICATION_FAILURE, Cause.DISRUPTION)
 _MAX_DISRUPTION_BACKOFF = 300.0
 _MESSAGE_LIMIT = 1024
+_FAILED_STARTS = (Reason.UNSCHEDULABLE, Reason.NODE_REFUSED, Reason.START_DEADLINE_EXCEEDED)
+"""Their node was there and did not start the pod; with all other reasons it was only away."""
 
 
 def close(now: Situation, verdict: Verdict) -> JobStatus:
@@ -122,6 +125,8 @@ def _evidence(now: Situation, episode: Episode) -> tuple[Reason, str, str] | Non
     for pod in pods:
         if pod.disruption:
             return Reason.EVICTED, pod.node, f"pod {pod.name} was disrupted: {pod.disruption}"
+    if now.shaken and episode.attempt == now.status.attempt - 1:
+        return Reason.NODE_UNREACHABLE, episode.node, "nodes of the gang had fallen silent shortly before"
     return None
 
 
@@ -211,36 +216,20 @@ def _jitter(uid: str, attempt: int) -> float:
     return 0.75 + int.from_bytes(digest[:4], "big") / 2**33
 
 
-@dataclass(frozen=True, slots=True)
-class Avoided:
-    """Nodes that recently failed a job: its next attempts go elsewhere until the memory ages out."""
-
-    nodes: frozenset[str] = frozenset()
-    last_resort: frozenset[str] = frozenset()
-    """Those of them that were only taken away, by their silence or a drain: rather these, once they are back, than
-    none. On the others a start came to nothing."""
-    until: Instant = 0.0
-    """When the first of the others is no longer avoided."""
-
-
 def avoided_nodes(now: Situation) -> Avoided:
+    """Nodes that recently failed this job: its next attempts go elsewhere until the memory ages out."""
     recent = [e for e in now.status.episodes if e.node and blames_node(e) and now.now - e.at < now.policy.avoid_seconds]
     if not recent:
-        return Avoided()
+        return NOTHING_AVOIDED
     now.note.due(min(e.at for e in recent) + now.policy.avoid_seconds)
-    starts = [e for e in recent if e.cause is Cause.START_ROLLED_BACK]
-    nodes, failed = frozenset(e.node for e in recent), frozenset(e.node for e in starts)
-    until = min((e.at for e in starts), default=0.0) + now.policy.avoid_seconds
-    return Avoided(nodes, nodes - failed, until)
+    starts = [e for e in recent if e.reason in _FAILED_STARTS]
+    until = max((e.at for e in starts), default=0.0) + now.policy.avoid_seconds
+    failed = frozenset(e.node for e in starts)
+    return Avoided(failed, frozenset(e.node for e in recent) - failed, until)
 
 
 def blames_node(episode: Episode) -> bool:
     """Its node is at fault, as far as anybody can tell."""
     if episode.cause is Cause.START_ROLLED_BACK:
-        return episode.reason in (
-            Reason.UNSCHEDULABLE,
-            Reason.NODE_REFUSED,
-            Reason.NOT_READY_NODES,
-            Reason.START_DEADLINE_EXCEEDED,
-        )
+        return episode.reason in (*_FAILED_STARTS, Reason.NOT_READY_NODES)
     return episode.reason in (Reason.NODE_LOST, Reason.NODE_UNREACHABLE, Reason.EVICTED)

@@ -1,9 +1,9 @@
 """Whether nodes that stopped answering are believed dead, or the control plane is believed not to hear them.
 
-Kubernetes marks silent nodes one after the other, and looks again every 5 s. Where an API server, its load balancer or
-the network before it fails, every node falls silent so, and all of them train on: to restart at the first one would
-lose the work of the whole cluster. So a silence is believed once it has stopped spreading, and while most nodes are
-silent only after a good while. A node that dies alone costs a moment more for it.
+Kubernetes marks silent nodes one after the other, and looks again some 5 s after its last look. Where an API server,
+its load balancer or the network before it fails, every node falls silent so, and all of them train on: to restart at
+the first one would lose the work of the whole cluster. So a silence is believed once it has stopped spreading, and
+while most nodes are silent only after a good while. A node that dies alone costs a moment more for it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,31 @@ from trainyard.model.views import Instant
 from trainyard.planning.notebook import Notebook
 
 MOMENT = 3.0
-"""A single silent node is believed dead after so many seconds if no other follows."""
-RIPPLE = 6.0
+"""A single silent node is believed dead after so many seconds if no other follows. More than that, the time from its
+last heartbeat to the next attempt has no room for."""
+RIPPLE = 8.0
 """Several are once none has followed or come back for so long: one more look of Kubernetes' node controller."""
+AFTERMATH = 40.0
+"""The same when most were silent before: kubelets need so long to notice that their connections are dead."""
+TOGETHER = 60.0
+"""What was silent so many seconds before the gang's own first node has nothing to do with it."""
 MANY = 3
 """So few nodes may be all there are, or share a power supply; more are needed to doubt a silence for longer."""
+_OUTAGE = "most nodes silent"
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """What is known of the nodes that do not answer."""
+
+    mine: Collection[str]
+    """Those with ranks that are well by all else that is known."""
+    silent: Mapping[str, Instant]
+    """All of the cluster, and since when, by one clock."""
+    nodes: int
+    """How many nodes the cluster has."""
+    whole: bool = False
+    """No next attempt could open beside these ranks: to give them up would win nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,28 +48,30 @@ class Doubt:
 
     until: Instant
     """At the latest."""
-    many: bool
-    """Many nodes of the cluster fell silent; else it is a matter of moments."""
+    told: bool
+    """It is more than a matter of moments."""
+    whole: bool = False
 
 
-def doubt_silence(
-    mine: Collection[str], silent: Mapping[str, Instant], nodes: int, patience: float, note: Notebook
-) -> Doubt | None:
-    """Why the nodes `mine` of a gang are not believed dead, or None where they are.
-
-    `silent` holds every silent node of the cluster with the instant it fell silent, `nodes` is how many there are, and
-    `patience` how many seconds a silence is doubted at most. Nodes that were silent before that say nothing.
-    """
-    if not mine:
+def doubt_silence(now: Silence, patience: float, note: Notebook) -> Doubt | None:
+    """Why the gang's silent nodes are not believed dead, or None where they are: after `patience` seconds in any case,
+    counted from this leader's first sight. Instants of silence are compared with each other alone."""
+    if not now.mine or not patience:
         return None
-    until = min(silent[name] for name in mine) + patience
-    if note.due(until):
+    until = note.borne("silence doubted", patience)
+    if until is None:
         return None
-    together = sum(1 for since in silent.values() if note.now - since < patience)
-    answered = nodes - (len(silent) - together)
-    if together >= MANY and 2 * together >= answered:
+    first = min(now.silent[name] for name in now.mine)
+    near = [since for since in now.silent.values() if since > first - TOGETHER]
+    answered = now.nodes - (len(now.silent) - len(near))
+    most = len(near) >= MANY and 2 * len(near) >= answered
+    outage = most or _OUTAGE in note.seen
+    if outage:
+        note.facts.add(_OUTAGE)
+    if most or now.whole:
         note.due(note.now + RIPPLE)  # the others may come back, and leave the gang's own alone with its silence
-        return Doubt(until, many=True)
-    if note.lasted(f"silent:{together}", MOMENT if together == 1 else RIPPLE):
+        return Doubt(until, told=True, whole=now.whole and not most)
+    calm = AFTERMATH if outage else MOMENT if len(near) == 1 else RIPPLE
+    if note.lasted(f"silent:{len(near)}:{max(near):.0f}", calm):
         return None
-    return Doubt(until, many=together >= MANY)
+    return Doubt(until, told=outage)

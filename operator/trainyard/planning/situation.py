@@ -18,7 +18,11 @@ from trainyard.model.record import Record, RecordRole
 from trainyard.model.status import JobStatus
 from trainyard.model.views import Instant, JobView, NodeReady, PodView, Toleration
 from trainyard.planning.notebook import LASTING, Notebook
-from trainyard.planning.silence import Doubt, doubt_silence
+from trainyard.planning.silence import Doubt, Silence, doubt_silence
+
+SHAKEN = 120.0
+"""So many seconds after silent nodes were doubted, failures are still put down to them: a node that was switched off
+and on answers before its kubelet tells what became of its pods."""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,8 +54,8 @@ class Member:
 
     @property
     def well(self) -> bool:
-        """Its pod is there and nothing but its node could be said against it."""
-        return self.pod is not None and self.pod.deletion is None and not self.pod.exited
+        """It is not done, its pod is there, and nothing but its node could be said against it."""
+        return not self.done and self.pod is not None and self.pod.deletion is None and not self.pod.exited
 
     @property
     def started(self) -> bool:
@@ -72,6 +76,8 @@ class Situation:
         self.note = Notebook(now, dict(snapshot.seen))
         self.tolerations: dict[str, tuple[Toleration, ...]] = {}
         """By role: worked out once a pass, for it takes a rendered pod."""
+        self.shaken = self.note.lately("silence doubted", SHAKEN, self.doubt is not None)
+        """Nodes of the gang are silent and doubted, or were moments ago: what fails now fails because of that."""
 
     @property
     def status(self) -> JobStatus:
@@ -187,8 +193,20 @@ class Situation:
         silent = self.snapshot.silent
         if not silent:
             return None
-        mine = {m.place for m in self.members if m.well and not m.done and m.place in silent}
-        return doubt_silence(mine, silent, self.snapshot.node_count, self.policy.outage_seconds, self.note)
+        mine = {m.pod.node for m in self.members if m.pod is not None and m.well and m.pod.node in silent}
+        found = Silence(mine, silent, self.snapshot.node_count, bool(mine) and self._silent_whole())
+        return doubt_silence(found, self.policy.outage_seconds, self.note)
+
+    def _silent_whole(self) -> bool:
+        """All ranks of a world are silent, or the owner wants dead pods waited for: the next attempt would wait."""
+        action = self.failure_policy.dead_node.action
+        if action is not DeadNodeAction.AUTO:
+            return action is DeadNodeAction.WAIT
+        heard: dict[str, bool] = {m.role.framework: False for m in self.members if m.role.completes}
+        for m in self.members:
+            if m.role.framework in heard and not (m.well and m.pod and m.pod.node in self.snapshot.silent):
+                heard[m.role.framework] = True
+        return not all(heard.values())
 
     @cached_property
     def dead(self) -> frozenset[str]:

@@ -21,6 +21,7 @@ from trainyard.planning.situation import Member, Situation
 from trainyard.planning.transitions import check_transition
 
 _MESSAGE_LIMIT = 2048
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,9 @@ def _open_state(now: Situation, base: JobStatus, members: tuple[Member, ...]) ->
         text = "the attempt's record was deleted and the spec cannot be read, so no rank is judged: mend the spec"
         return _State(now.status.phase, Reason.RECORD_LOST, text)
     running = bool(members) and base.gang_created and (now.all_started or base.holds(ConditionType.RUNNING))
-    if members and now.doubt is not None and now.doubt.many:
+    if members and now.doubt is not None and now.doubt.told:
         phase = Phase.RUNNING if running else Phase.STARTING
-        return _State(phase, Reason.NODES_SILENT, _silence(now.doubt))
+        return _State(phase, Reason.NODES_SILENT, _silence(now, now.doubt))
     if running:
         done = sum(1 for m in members if m.done)
         text = f"all {len(members)} ranks have started" + (f"; {done} have completed" if done else "")
@@ -104,12 +105,21 @@ def _open_state(now: Situation, base: JobStatus, members: tuple[Member, ...]) ->
     return _State(Phase.STARTING, Reason.GANG_STARTING, text + _slow(members))
 
 
-def _silence(doubt: Doubt) -> str:
-    """Without numbers: they would move with every node that is marked."""
+def _silence(now: Situation, doubt: Doubt) -> str:
+    """Hardly any numbers: they would move with every node that is marked."""
+    until = f"until {format_instant(doubt.until)} at the latest"
+    if doubt.whole:
+        names = sorted({m.place for m in now.members if m.place in now.snapshot.silent})
+        told = ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
+        return (
+            f"nodes of this gang stopped answering ({told}); they may be cut off and train on, and no other attempt "
+            f"could open beside them, so the gang is left alone {until}. If such a node is off for good, say so: "
+            f"kubectl delete node {names[0]}"
+        )
     return (
-        "nodes of this gang and many others of the cluster stopped answering together, as they do where the control "
-        "plane or the network to it fails and the ranks train on; unless something else happens to a rank, the gang is "
-        f"left alone until {format_instant(doubt.until)} at the latest"
+        "nodes of this gang and most others of the cluster stopped answering together, as they do where the control "
+        "plane or the network to it fails and the ranks train on: unless a rank fails or is taken away, the gang is "
+        f"left alone {until}"
     )
 
 

@@ -30,7 +30,7 @@ class Diagnosis:
     def why(self, request: GangRequest, shape: GangShape) -> Obstacle:
         """The reason, with numbers."""
         names = tuple((r.name, r.accelerator) for r in request.roles)
-        key = (shape, names, request.avoid, request.avoid_until, self._search.round.ledger.version)
+        key = (shape, names, request.avoid, self._search.round.ledger.version)
         if key not in self._told:
             self._told[key] = self._judge(request, shape)
         return self._told[key]
@@ -138,12 +138,12 @@ class Diagnosis:
         worst = max(suited, key=lambda s: len(s.matching) - len(s.usable))
         index = self._search.round.topology.index
         usable = set(worst.usable)
-        avoided = sum(index.get(name, -1) in usable for name in request.avoid)
+        avoided = sum(index.get(name, -1) in usable for name in request.avoid.failed)
         counts = (
             (worst.tainted, "tainted"),
             (worst.not_ready, "not ready"),
             (worst.cordoned, "cordoned"),
-            (avoided, f"avoided after a failed start, the first until {format_instant(request.avoid_until)}"),
+            (avoided, f"avoided after failed starts, until {format_instant(request.avoid.until)} at the latest"),
         )
         parts = [f"{plural(n, 'node')} {word}" for n, word in counts if n]
         return ", ".join(parts)

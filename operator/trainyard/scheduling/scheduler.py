@@ -13,7 +13,7 @@ reasons by `diagnosis`, the rule by which jobs may pass each other stands in `ba
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from trainyard.api.reasons import Reason
@@ -27,7 +27,7 @@ from trainyard.model.cluster import (
     SchedulingPolicy,
 )
 from trainyard.model.instants import format_instant
-from trainyard.model.views import Instant
+from trainyard.model.views import Instant, NodeReady
 from trainyard.scheduling.backfill import Marks
 from trainyard.scheduling.diagnosis import Diagnosis
 from trainyard.scheduling.gates import first_obstacle
@@ -62,17 +62,23 @@ def _seek(search: Search, diagnosis: Diagnosis, request: GangRequest) -> Ranks |
     """Nodes by rank; nothing by rank for a Delegated gang; or why there is no place."""
     if search.round.delegated(request):
         return {}
-    outcome = _look(search, diagnosis, request)
-    if isinstance(outcome, Obstacle) and request.last_resort:
-        lenient = replace(request, avoid=request.avoid - request.last_resort)
-        outcome = _look(search, diagnosis, lenient)
-    return outcome
-
-
-def _look(search: Search, diagnosis: Diagnosis, request: GangRequest) -> Ranks | Obstacle:
-    """A place off the nodes that the job avoids, or why there is none."""
-    round_ = search.round
     shape = search.shape(request)
+    found = _look(search, request, shape)
+    if not isinstance(found, dict) and _any_back(search.round, request.avoid.away):
+        request = replace(request, avoid=replace(request.avoid, away=frozenset()))
+        found = _look(search, request, shape)
+    return diagnosis.why(request, shape) if found is None else found
+
+
+def _any_back(round_: Round, names: Iterable[str]) -> bool:
+    """One of the nodes that were away may be used again."""
+    nodes = (round_.cluster.nodes.get(name) for name in names)
+    return any(n is not None and n.ready is NodeReady.TRUE and not n.unschedulable for n in nodes)
+
+
+def _look(search: Search, request: GangRequest, shape: GangShape) -> Ranks | Obstacle | None:
+    """A place off the nodes that the job avoids, whose rights forbid it, or None where there is none."""
+    round_ = search.round
     closed = round_.backfill.closed(request)
     ranks = _beside_others(search, request, shape, closed)
     if ranks is None:
@@ -83,7 +89,7 @@ def _look(search: Search, diagnosis: Diagnosis, request: GangRequest) -> Ranks |
         ranks = search.find(request, shape, room)
         if ranks is not None:
             return _rights_of_others(round_, request, ranks, room) or ranks
-    return diagnosis.why(request, shape)
+    return None
 
 
 def _beside_others(search: Search, request: GangRequest, shape: GangShape, closed: Marks) -> Ranks | None:

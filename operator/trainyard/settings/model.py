@@ -216,8 +216,9 @@ class Settings(BaseSettings):
     outage_time: Span = setting(
         Group.FAILURES,
         300.0,
-        "How long at most gangs are left alone when most of the cluster's nodes fall silent together: more likely the "
-        "control plane no longer hears them. 0: every silent node is believed dead at once.",
+        "How long at most gangs are left alone when most of the cluster's nodes, or all of their own, fall silent "
+        "together: more likely the control plane no longer hears them. Beyond 300 s only pods last that tolerate "
+        "node.kubernetes.io/unreachable for longer. 0: every silent node is believed dead at once.",
         unit="seconds",
         le=3600,
     )
