@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from support.manifests import BUSYBOX, job, role
@@ -87,6 +88,44 @@ async def test_accelerators_that_no_node_shows_are_left_to_the_clusters_schedule
     amounts = {"capacity": {"example.com/dra-gpu": "2"}, "allocatable": {"example.com/dra-gpu": "2"}}
     await world.client.patch(NODES, node, {"status": amounts}, subresource="status")
     await world.until_phase("j", "Running")
+
+
+DEVICES = """
+apiVersion: resource.k8s.io/v1
+kind: DeviceClass
+metadata: {name: %(node)s}
+spec: {selectors: [{cel: {expression: "device.driver == 'gpu.example.com'"}}]}
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceSlice
+metadata: {name: %(node)s}
+spec:
+  driver: gpu.example.com
+  nodeName: %(node)s
+  pool: {name: %(node)s, generation: 1, resourceSliceCount: 1}
+  devices: [{name: gpu-0}, {name: gpu-1}]
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaimTemplate
+metadata: {name: one-gpu, namespace: %(namespace)s}
+spec: {spec: {devices: {requests: [{name: gpu, exactly: {deviceClassName: %(node)s}}]}}}
+"""
+
+
+async def test_a_gang_that_claims_its_devices_is_left_to_the_clusters_scheduler(world: World) -> None:
+    (node,) = await world.add_nodes(1, gpus=0)
+    devices = DEVICES % {"node": node, "namespace": world.namespace}
+    await asyncio.to_thread(world.cluster.kubectl, "apply", "-f", "-", stdin=devices)
+    try:
+        await world.operator()
+        mine = {"resources": {"claims": [{"name": "gpu"}]}}
+        claim = {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]}
+        await world.apply(job("j", role(replicas=2, pod=claim, container=mine)))
+        await world.until_phase("j", "Running")
+        assert placed(world, "j") == "DeviceBacked"
+        assert [p["spec"]["nodeName"] for p in world.pods("j")] == [node, node]
+    finally:
+        await asyncio.to_thread(world.cluster.kubectl, "delete", "deviceclass,resourceslice", node)
 
 
 async def test_a_volume_that_one_node_reaches_puts_the_gang_there(world: World) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from builders import JobBuilder, make_job
-from planning.support import POLICY, at_rest, kinds, last_episode, running_job, status_of, written
+from planning.support import POLICY, at_rest, kinds, last_episode, planned, running_job, status_of, written
 from trainyard.api.reasons import Cause, ConditionType, Reason
 from trainyard.model.plan import DeletePods
 from trainyard.planning import plan
@@ -27,6 +27,18 @@ def test_why_the_clusters_scheduler_chose_is_told(placement: str, backed: tuple[
     policy = replace(POLICY, device_backed=frozenset(backed))
     placed = status_of(plan(job.snapshot(), job.now, policy)).condition(ConditionType.PLACED)
     assert placed is not None and placed.status is True and placed.reason is reason
+
+
+def test_claimed_devices_are_told_as_the_reason() -> None:
+    container = {"name": "trainer", "image": "busybox:1.36", "resources": {"claims": [{"name": "gpu"}]}}
+    claim = {"name": "gpu", "resourceClaimTemplateName": "one-gpu"}
+    template = {"spec": {"containers": [container], "resourceClaims": [claim]}}
+    job = make_job().workers(2, template=template).probed()
+    request = planned(job).request
+    assert request is not None and [role.claims_devices for role in request.roles] == [True]
+    job.granted().opened(0, "", "").created_gang()
+    placed = at_rest(job).status.condition(ConditionType.PLACED)
+    assert placed is not None and placed.reason is Reason.DEVICE_BACKED
 
 
 def test_a_node_that_may_not_be_read_is_not_lost() -> None:

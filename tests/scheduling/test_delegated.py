@@ -51,6 +51,11 @@ def test_accelerators_that_nodes_do_not_show_are_placed_by_others() -> None:
     assert (given.nodes, given.placement) == (("", "", ""), Placement.DELEGATED)
 
 
+def test_devices_that_are_claimed_are_placed_by_others() -> None:
+    gang = make_gang("a").role("worker", 2, claims_devices=True).role("cpu", 1)
+    assert grant(make_cluster().racks(1, nodes=1), gang).placement is Placement.DELEGATED
+
+
 def test_delegated_job_behind_a_waiting_one_for_quota_marks_no_nodes() -> None:
     cluster = make_cluster().racks(1, nodes=2).used("b1-r1-n1", gpus=8).quota("q", {"pods": 3})
     large = make_gang("large", age=600).workers(2)

@@ -31,6 +31,11 @@ class EffectiveRole:
         """Rank of one replica over all pods of the job."""
         return self.offset + index
 
+    @property
+    def claims_devices(self) -> bool:
+        """It has no accelerators that are counted, and claims devices: its accelerators, as far as anybody can tell."""
+        return self.gpus == 0 and bool(self.template["spec"].get("resourceClaims"))
+
 
 def trainer_index(template: Mapping[str, Any]) -> int:
     """Position of the trainer among the template's containers: the one named trainer, else the first."""

@@ -209,6 +209,7 @@ class Reason(Documented):
         "DeviceBacked",
         "The accelerators are served by dynamic resource allocation and cannot be counted on nodes; the gang is "
         "placed as if Delegated.",
+        "Nothing need be done. To have gangs placed by Trainyard, ask for accelerators that a device plugin serves.",
     )
     LIMITED_VIEW = (
         "LimitedView",

@@ -59,6 +59,7 @@ def role_request(job: JobView, role: str, resources: Resources, settings: Launch
         tolerations=tolerations(spec.get("tolerations")),
         host_ports=ports,
         coordinator_ports=coordinator_ports,
+        claims_devices=effective.claims_devices,
         spread_hosts=bool(ports) or keeps_apart(affinity, sample["metadata"]["labels"]),
     )
 

@@ -42,6 +42,8 @@ class RoleRequest:
     """Of its node, that every pod takes."""
     coordinator_ports: tuple[int, ...] = ()
     """Those that only its replica 0 takes besides."""
+    claims_devices: bool = False
+    """Its accelerators are claimed (dynamic resource allocation), and no node's status shows them."""
     spread_hosts: bool = False
     """At most one pod of the role on a node (host ports, or a required self anti-affinity by hostname)."""
 

@@ -231,7 +231,8 @@ def _delegated(now: Situation, base: JobStatus) -> tuple[Reason, str]:
     """Why the cluster's scheduler chooses the nodes."""
     if now.spec is None or now.spec.scheduling.placement is not Placement.BUILTIN:
         return Reason.GANG_DELEGATED, f"attempt {base.attempt} is open; the cluster's scheduler chooses the nodes"
-    if any(r.gpus and r.accelerator.resource in now.policy.device_backed for r in effective_roles(now.spec)):
+    backed = now.policy.device_backed
+    if any(r.claims_devices or (r.gpus and r.accelerator.resource in backed) for r in effective_roles(now.spec)):
         text = "accelerators served by dynamic resource allocation cannot be counted; left to the cluster's scheduler"
         return Reason.DEVICE_BACKED, text
     text = (

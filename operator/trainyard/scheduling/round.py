@@ -55,7 +55,7 @@ class Round:
         return blind or request.placement is Placement.DELEGATED or self.device_backed(request)
 
     def device_backed(self, request: GangRequest) -> bool:
-        return any(r.accelerator in self.policy.device_backed for r in request.roles)
+        return any(r.claims_devices or r.accelerator in self.policy.device_backed for r in request.roles)
 
     def directory_holder(self, request: GangRequest) -> HeldDirectory | None:
         """The other job that has this job's checkpoint directory, or is ahead of it for it."""
