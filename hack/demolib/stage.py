@@ -36,7 +36,9 @@ class Stage:
 
     def connect(self) -> None:
         """Use the cluster's own kubeconfig and, where it built one, its own kubectl."""
-        done = subprocess.run([str(YARD), "kubeconfig", "--name", CLUSTER], capture_output=True, text=True, check=True)
+        done = subprocess.run([str(YARD), "kubeconfig", "--name", CLUSTER], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise DemoFailed(f"hack/yard kubeconfig: {done.stderr.strip()}")
         self.kubeconfig = done.stdout.strip()
         self.kubectl_path = build.kubectl()
 

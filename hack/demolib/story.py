@@ -69,7 +69,8 @@ def tell(stage: Stage) -> None:
 
 
 def install(stage: Stage) -> None:
-    stage.kubectl("apply", "-f", str(ROOT / "manifests" / "install.yaml"))
+    out = stage.kubectl("apply", "-f", str(ROOT / "manifests" / "install.yaml"))
+    shown("kubectl apply -f manifests/install.yaml", "\n".join(out.splitlines()[-3:]))
     # A CRD that is seconds old may have no conditions yet, which `kubectl wait` takes for an error.
     established = ("wait", "--for=condition=Established", "crd/trainingjobs.trainyard.dev", "--timeout=5s")
     stage.until("the kind to be served", lambda: stage.kubectl(*established, check=False), 30)
@@ -77,7 +78,7 @@ def install(stage: Stage) -> None:
     out = stage.kubectl(
         "rollout", "status", "deployment/trainyard-operator", "-n", "trainyard-system", "--timeout=120s"
     )
-    shown("kubectl apply -f manifests/install.yaml", out)
+    shown("kubectl rollout status deployment/trainyard-operator -n trainyard-system", out)
 
 
 def apply(stage: Stage) -> None:
@@ -90,7 +91,7 @@ def apply(stage: Stage) -> None:
     patch = json.dumps({"spec": {"checkpoint": {"directory": f"demo-{int(time.time())}"}}})
     local = ("--local", "-f", str(EXAMPLES / "job.yaml"), "--type=merge", "-p", patch, "-o", "json")
     out = stage.kubectl("create", "-f", "-", stdin=stage.kubectl("patch", *local))
-    shown("kubectl apply -f manifests/examples/ddp/", out)
+    shown("kubectl create -f manifests/examples/ddp/job.yaml     # in a checkpoint folder of its own", out)
 
 
 def pods_of(stage: Stage, attempt: int) -> list[str]:
