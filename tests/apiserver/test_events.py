@@ -89,3 +89,35 @@ async def test_describe_shows_them(world: World) -> None:
     assert "AllRanksRunning" in events
     assert "AllCompleted" in events
     assert MANAGER in events
+
+
+async def test_every_decision_is_a_line_of_the_log_with_its_job_and_attempt(world: World) -> None:
+    await world.add_nodes(2)
+    operator = await world.operator(settle_time="2s", log_format="json")
+    await world.apply(job("j", role(replicas=2, gpus=8)))
+    await world.until_phase("j", "Running")
+    await world.apply(job("waits", role(replicas=1, gpus=8)))
+    await world.until(lambda: world.condition("waits", "Placed").get("reason") == "InsufficientCapacity", "the wait")
+    await world.annotate(world.pods("j")[1]["metadata"]["name"], exit_code="7")
+    await world.until(lambda: world.status("j")["restarts"]["application"] == 1, "the charge")
+    await world.until(lambda: world.phase("j") == "Running" and world.status("j")["attempt"] == 1, "the next attempt")
+    key, uid = f"{world.namespace}/j", world.job("j")["metadata"]["uid"]
+    lines = [line for text in operator.tail(10_000).splitlines() if (line := json.loads(text)).get("job") == key]
+    assert lines and all(line["uid"] == uid for line in lines)
+    said = [(line["attempt"], line["event"].partition(":")[0].partition(" on ")[0]) for line in lines]
+    story = [
+        (0, "granted"),
+        (0, "attempt recorded"),
+        (0, "attempt 0 opened with 2 ranks"),
+        (0, "pods created"),
+        (0, "attempt 0 closed, ApplicationFailure"),
+        (1, "pods deleted"),
+        (1, "episode of attempt 0 settled"),
+    ]
+    assert [part for part in story if part not in said] == [], said
+    (closed,) = [line for line in lines if line["event"].startswith("attempt 0 closed")]
+    assert "rank 1" in closed["event"] and "exited with 7" in closed["event"]
+    texts = operator.tail(10_000).splitlines()
+    waits = [line for text in texts if (line := json.loads(text)).get("job") == f"{world.namespace}/waits"]
+    (told,) = [line for line in waits if line["event"] == "waits"]
+    assert (told["attempt"], told["reason"]) == (0, "InsufficientCapacity") and "8" in told["why"]

@@ -115,6 +115,38 @@ async def test_names_resolve_and_hostnames_are_the_pods(world: World) -> None:
     assert "worker" in hosts
 
 
+MEET = """
+import datetime, os, time, torch.distributed as dist
+rank, port = os.environ["PET_NODE_RANK"], int(os.environ["PET_MASTER_PORT"])
+patience = datetime.timedelta(seconds=60)
+store = dist.TCPStore(os.environ["PET_MASTER_ADDR"], port, 2, rank == "0", timeout=patience)
+store.set("rank" + rank, os.uname().nodename)
+store.wait(["rank0", "rank1"])
+print("met", store.get("rank0").decode(), store.get("rank1").decode(), flush=True)
+time.sleep(3)
+"""
+
+
+async def test_pods_in_their_nodes_network_meet_at_the_derived_port(world: World) -> None:
+    spec = {"hostNetwork": True, "terminationGracePeriodSeconds": 1}
+    command = ["python3", "-c", MEET]
+    hosty = role(replicas=2, gpus=8, image="trainyard.dev/torch:2.6", command=command, pod=spec, processesPerPod=1)
+    await world.apply(job("hosty", hosty, framework="torch"))
+    await world.until_phase("hosty", "Succeeded", seconds=120)
+    pods = world.pods("hosty")
+    assert nodes_apart(world, "hosty") == 2
+    assert all(pod["status"]["podIP"] == pod["status"]["hostIP"] for pod in pods)
+    assert all("met" in logs(world, name) for name in names(pods))
+
+
+async def test_an_image_name_that_cannot_be_right_fails_the_job_at_once(world: World) -> None:
+    await world.apply(job("wrong", role(replicas=1, image="Not/A:Name!")))
+    await world.until_phase("wrong", "Failed", seconds=60)
+    failed = world.condition("wrong", "Failed")
+    assert failed["reason"] == "ImageInvalid" and "Not/A:Name!" in failed["message"]
+    assert world.status("wrong")["attempt"] == 0
+
+
 async def test_suspended_and_resumed_on_the_same_volume(world: World) -> None:
     await world.add_shared_volume("keep")
     script = "cd $TRAINYARD_CHECKPOINT_DIR/.. && mkdir -p nap && echo $TRAINYARD_ATTEMPT >> nap/log; exec sleep 100000"
