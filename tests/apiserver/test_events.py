@@ -100,11 +100,11 @@ async def test_every_decision_is_a_line_of_the_log_with_its_job_and_attempt(worl
     await world.until(lambda: world.condition("waits", "Placed").get("reason") == "InsufficientCapacity", "the wait")
     await world.annotate(world.pods("j")[1]["metadata"]["name"], exit_code="7")
     await world.until(lambda: world.status("j")["restarts"]["application"] == 1, "the charge")
-    await world.until(lambda: world.phase("j") == "Running" and world.status("j")["attempt"] == 1, "the next attempt")
+    await world.poll(lambda: "episode of attempt 0 settled" in operator.tail(), "its line")  # comes after the write
     key, uid = f"{world.namespace}/j", world.job("j")["metadata"]["uid"]
     lines = [line for text in operator.tail(10_000).splitlines() if (line := json.loads(text)).get("job") == key]
     assert lines and all(line["uid"] == uid for line in lines)
-    said = [(line["attempt"], line["event"].partition(":")[0].partition(" on ")[0]) for line in lines]
+    said = [(line["attempt"], line["message"].partition(":")[0].partition(" on ")[0]) for line in lines]
     story = [
         (0, "granted"),
         (0, "attempt recorded"),
@@ -115,9 +115,9 @@ async def test_every_decision_is_a_line_of_the_log_with_its_job_and_attempt(worl
         (1, "episode of attempt 0 settled"),
     ]
     assert [part for part in story if part not in said] == [], said
-    (closed,) = [line for line in lines if line["event"].startswith("attempt 0 closed")]
-    assert "rank 1" in closed["event"] and "exited with 7" in closed["event"]
+    (closed,) = [line for line in lines if line["message"].startswith("attempt 0 closed")]
+    assert "rank 1" in closed["message"] and "exited with 7" in closed["message"]
     texts = operator.tail(10_000).splitlines()
     waits = [line for text in texts if (line := json.loads(text)).get("job") == f"{world.namespace}/waits"]
-    (told,) = [line for line in waits if line["event"] == "waits"]
+    (told,) = [line for line in waits if line["message"] == "waits"]
     assert (told["attempt"], told["reason"]) == (0, "InsufficientCapacity") and "8" in told["why"]
