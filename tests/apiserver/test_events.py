@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from support.manifests import job, role
+from support.operator import OperatorProcess
 from support.world import World
 from trainyard.api.constants import MANAGER
 from trainyard.kube.resources import EVENTS
@@ -101,9 +102,8 @@ async def test_every_decision_is_a_line_of_the_log_with_its_job_and_attempt(worl
     await world.annotate(world.pods("j")[1]["metadata"]["name"], exit_code="7")
     await world.until(lambda: world.status("j")["restarts"]["application"] == 1, "the charge")
     await world.poll(lambda: "episode of attempt 0 settled" in operator.tail(), "its line")  # comes after the write
-    key, uid = f"{world.namespace}/j", world.job("j")["metadata"]["uid"]
-    lines = [line for text in operator.tail(10_000).splitlines() if (line := json.loads(text)).get("job") == key]
-    assert lines and all(line["uid"] == uid for line in lines)
+    lines = logged(operator, f"{world.namespace}/j")
+    assert {line["uid"] for line in lines} == {world.job("j")["metadata"]["uid"]}
     said = [(line["attempt"], line["message"].partition(":")[0].partition(" on ")[0]) for line in lines]
     story = [
         (0, "granted"),
@@ -117,7 +117,11 @@ async def test_every_decision_is_a_line_of_the_log_with_its_job_and_attempt(worl
     assert [part for part in story if part not in said] == [], said
     (closed,) = [line for line in lines if line["message"].startswith("attempt 0 closed")]
     assert "rank 1" in closed["message"] and "exited with 7" in closed["message"]
-    texts = operator.tail(10_000).splitlines()
-    waits = [line for text in texts if (line := json.loads(text)).get("job") == f"{world.namespace}/waits"]
-    (told,) = [line for line in waits if line["message"] == "waits"]
+    told, *_ = [line for line in logged(operator, f"{world.namespace}/waits") if line["message"] == "waits"]
     assert (told["attempt"], told["reason"]) == (0, "InsufficientCapacity") and "8" in told["why"]
+
+
+def logged(operator: OperatorProcess, key: str) -> list[Object]:
+    """The lines about one job."""
+    lines: list[Object] = [json.loads(text) for text in operator.tail(10_000).splitlines()]
+    return [line for line in lines if line.get("job") == key]
