@@ -91,6 +91,15 @@ def test_a_rack_that_falls_silent_is_believed_dead_once_the_silence_no_longer_sp
     assert not lives(job.passed(1))
 
 
+def test_the_last_of_several_has_the_time_of_several() -> None:
+    job = fall_silent(in_a_cluster_of(100), "n2", "m1")
+    assert lives(job)
+    job.passed(2).other_nodes["m1"] = make_node("m1")
+    assert lives(job)
+    assert lives(job.passed(RIPPLE - 1))
+    assert not lives(job.passed(1))
+
+
 def test_one_that_returns_while_another_falls_silent_is_a_silence_that_moves() -> None:
     job = fall_silent(in_a_cluster_of(100), "n2", "m1")
     assert lives(job)
@@ -199,6 +208,29 @@ def test_what_fails_when_its_node_is_back_is_not_charged(later: float) -> None:
     assert "fallen silent shortly before" in episode.message and job.status.restarts.disruption == 1
 
 
+def test_what_fails_in_another_attempt_is_charged() -> None:
+    job = fall_silent(in_a_cluster_of(100, maxRestarts=0), "n1")
+    looked(job)
+    looked(job.passed(MOMENT))
+    assert last_episode(job).reason is Reason.NODE_UNREACHABLE
+    job.swept().probed().opened(None, "n0", "n2", "n3", "n4").running()
+    looked(job)
+    looked(job.passed(1).failed(0))
+    looked(job)
+    assert last_episode(job).attempt == 1 and not last_episode(job).settled
+
+
+def test_the_node_of_the_first_to_fail_is_not_blamed_for_anothers_silence() -> None:
+    job = fall_silent(in_a_cluster_of(10), "n1", *others(6))
+    assert lives(job)
+    others_return(job).node_ready("n1")
+    looked(job)
+    looked(job.failed(3))
+    looked(job)
+    episode = last_episode(job)
+    assert (episode.cause, episode.node) == (Cause.DISRUPTION, "") and "on n3" in episode.message
+
+
 def test_what_fails_long_after_is_charged() -> None:
     job = fall_silent(in_a_cluster_of(10), "n1", *others(6))
     assert lives(job)
@@ -227,6 +259,17 @@ def test_a_gang_that_fell_silent_whole_is_left_alone_since_none_could_open_besid
     assert lives(fall_silent(job, "n1"))
     assert "kubectl delete node n0" in told(job)
     assert lives(job.passed(PATIENCE - 1))
+    assert not lives(job.passed(1))
+
+
+def test_when_it_is_heard_of_again_its_last_nodes_have_time_to_come_back() -> None:
+    job = running_job(2)
+    job.other_nodes = {f"m{i}": make_node(f"m{i}") for i in range(50)}
+    assert lives(fall_silent(job, "n0", "n1"))
+    job.passed(60).node_ready("n0")
+    assert lives(job)
+    assert "n1" in told(job) and "n0" not in told(job)
+    assert lives(job.passed(AFTERMATH - 1))
     assert not lives(job.passed(1))
 
 
@@ -259,13 +302,26 @@ def test_each_world_is_judged_by_itself() -> None:
     assert not lives(job.passed(MOMENT))
 
 
-def test_a_starting_gang_says_so_too_and_one_that_cannot_be_bound_is_given_back() -> None:
+def test_a_starting_gang_that_is_bound_says_so_too() -> None:
     job = at_rest(make_job().workers(4).opened().created_gang().bound().started(0, 1))
     looked(fall_silent(job, "n0", "n1", "n2"))
     assert (job.status.phase, job.status.reason) == (Phase.STARTING, Reason.NODES_SILENT)
-    unbound = at_rest(make_job().workers(4).opened().created_gang().bound(1, 2, 3))
-    looked(fall_silent(unbound, "n0", "n1", "n2"))
-    assert last_episode(unbound).reason is Reason.NOT_READY_NODES
+
+
+@pytest.mark.parametrize("unbound", [0, 3])
+def test_one_that_is_not_bound_whole_is_given_up_at_once(unbound: int) -> None:
+    bound = [rank for rank in range(4) if rank != unbound]
+    job = at_rest(make_job().workers(4).opened().created_gang().bound(*bound))
+    looked(fall_silent(job, "n0", "n1", "n2"))
+    assert not job.status.open and last_episode(job).reason is Reason.NODE_UNREACHABLE
+
+
+def test_a_start_that_is_late_for_its_silent_nodes_bars_none_of_them() -> None:
+    job = at_rest(make_job().workers(4).spec(scheduling={"startDeadlineSeconds": 60}).opened().created_gang().bound())
+    looked(fall_silent(job, "n0", "n1", "n2"))
+    looked(job.passed(119))
+    looked(job.passed(1))
+    assert last_episode(job).reason is Reason.NOT_READY_NODES
 
 
 def test_delegated_gangs_are_judged_by_where_their_pods_are() -> None:

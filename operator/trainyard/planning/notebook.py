@@ -35,7 +35,18 @@ class Notebook:
         if holds:
             self.facts.add(fact)
             return True
-        return (fact in self.seen or before in self.seen) and not self.lasted(before, seconds)
+        if fact not in self.seen and before not in self.seen:
+            return False
+        if self.lasted(before, seconds):
+            self.facts.discard(before)
+            return False
+        return True
+
+    def once(self, fact: str, holds: bool) -> bool:
+        """The fact holds, or has held in a pass since which it was asked for in every pass."""
+        if holds or fact in self.seen:
+            self.facts.add(fact)
+        return fact in self.facts
 
     def borne(self, fact: str, seconds: float) -> Instant | None:
         """Until when the fact, which holds now, is borne: so many seconds from this leader's own first sight of it, by

@@ -125,8 +125,9 @@ def _evidence(now: Situation, episode: Episode) -> tuple[Reason, str, str] | Non
     for pod in pods:
         if pod.disruption:
             return Reason.EVICTED, pod.node, f"pod {pod.name} was disrupted: {pod.disruption}"
-    if now.shaken and episode.attempt == now.status.attempt - 1:
-        return Reason.NODE_UNREACHABLE, episode.node, "nodes of the gang had fallen silent shortly before"
+    if episode.attempt in now.shaken:
+        # Which node it was is no longer known: that of the first rank to fail need not be at fault.
+        return Reason.NODE_UNREACHABLE, "", "nodes of the gang had fallen silent shortly before"
     return None
 
 

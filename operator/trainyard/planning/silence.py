@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from trainyard.model.views import Instant
 from trainyard.planning.notebook import Notebook
@@ -20,12 +21,12 @@ last heartbeat to the next attempt has no room for."""
 RIPPLE = 8.0
 """Several are once none has followed or come back for so long: one more look of Kubernetes' node controller."""
 AFTERMATH = 40.0
-"""The same when most were silent before: kubelets need so long to notice that their connections are dead."""
+"""The same when the silence was borne before: kubelets need so long to notice that their connections are dead."""
 TOGETHER = 60.0
 """What was silent so many seconds before the gang's own first node has nothing to do with it."""
 MANY = 3
 """So few nodes may be all there are, or share a power supply; more are needed to doubt a silence for longer."""
-_OUTAGE = "most nodes silent"
+_SEVERAL, _BORNE = "several nodes silent", "silence borne"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,22 @@ class Silence:
     """No next attempt could open beside these ranks: to give them up would win nothing."""
 
 
+class Why(Enum):
+    """Why a silence is not believed."""
+
+    MOMENT = "it has only just begun, or still spreads"
+    MOST = "most nodes of the cluster are silent"
+    WHOLE = "no other attempt could open"
+    ENDING = "one of the last two was so, and nodes are coming back"
+
+
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """Silent nodes are not believed dead."""
 
+    why: Why
     until: Instant
     """At the latest."""
-    told: bool
-    """It is more than a matter of moments."""
-    whole: bool = False
 
 
 def doubt_silence(now: Silence, patience: float, note: Notebook) -> Doubt | None:
@@ -65,13 +73,12 @@ def doubt_silence(now: Silence, patience: float, note: Notebook) -> Doubt | None
     near = [since for since in now.silent.values() if since > first - TOGETHER]
     answered = now.nodes - (len(now.silent) - len(near))
     most = len(near) >= MANY and 2 * len(near) >= answered
-    outage = most or _OUTAGE in note.seen
-    if outage:
-        note.facts.add(_OUTAGE)
+    borne = note.once(_BORNE, most or now.whole)
+    several = note.once(_SEVERAL, len(near) > 1)
     if most or now.whole:
         note.due(note.now + RIPPLE)  # the others may come back, and leave the gang's own alone with its silence
-        return Doubt(until, told=True, whole=now.whole and not most)
-    calm = AFTERMATH if outage else MOMENT if len(near) == 1 else RIPPLE
+        return Doubt(Why.MOST if most else Why.WHOLE, until)
+    calm = AFTERMATH if borne else RIPPLE if several else MOMENT
     if note.lasted(f"silent:{len(near)}:{max(near):.0f}", calm):
         return None
-    return Doubt(until, told=outage)
+    return Doubt(Why.ENDING if borne else Why.MOMENT, until)

@@ -76,8 +76,9 @@ class Situation:
         self.note = Notebook(now, dict(snapshot.seen))
         self.tolerations: dict[str, tuple[Toleration, ...]] = {}
         """By role: worked out once a pass, for it takes a rendered pod."""
-        self.shaken = self.note.lately("silence doubted", SHAKEN, self.doubt is not None)
-        """Nodes of the gang are silent and doubted, or were moments ago: what fails now fails because of that."""
+        doubted = {self.status.attempt: self.doubt is not None, self.status.attempt - 1: False}
+        self.shaken = frozenset(n for n, holds in doubted.items() if self.note.lately(f"doubt in {n}", SHAKEN, holds))
+        """Attempts whose nodes are silent and doubted, or were moments ago: what fails there fails because of that."""
 
     @property
     def status(self) -> JobStatus:
@@ -191,7 +192,7 @@ class Situation:
         """Why ranks of the open attempt are not given up though their nodes fell silent; None where none did, and
         where the silence is believed."""
         silent = self.snapshot.silent
-        if not silent:
+        if not silent or not all(m.bound for m in self.members):
             return None
         mine = {m.pod.node for m in self.members if m.pod is not None and m.well and m.pod.node in silent}
         found = Silence(mine, silent, self.snapshot.node_count, bool(mine) and self._silent_whole())

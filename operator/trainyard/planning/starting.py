@@ -122,7 +122,7 @@ def _late(now: Situation, opened: float) -> Verdict | None:
         text = (
             f"{len(unbound)} of {len(now.members)} pods were not bound {format_span(deadline)} after the attempt opened"
         )
-        return _rolled_back_late(unbound[0], text)
+        return _rolled_back_late(now, unbound[0], text)
     if now.note.expired(fact, opened, 2 * deadline):
         waiting = [m for m in now.members if not m.started]
         if not waiting:
@@ -131,7 +131,7 @@ def _late(now: Situation, opened: float) -> Verdict | None:
             f"{len(waiting)} of {len(now.members)} trainers had not started {format_span(2 * deadline)} after the "
             f"attempt opened; first: {_why_not_started(waiting[0])}"
         )
-        return _rolled_back_late(waiting[0], text)
+        return _rolled_back_late(now, waiting[0], text)
     return None
 
 
@@ -143,7 +143,7 @@ def _why_not_started(member: Member) -> str:
     return f"{member.name} on {pod.node}: {why}"
 
 
-def _rolled_back_late(member: Member, text: str) -> Verdict:
+def _rolled_back_late(now: Situation, member: Member, text: str) -> Verdict:
     pod = member.pod
     if pod is not None and pod.gates:
         return Verdict(
@@ -152,6 +152,8 @@ def _rolled_back_late(member: Member, text: str) -> Verdict:
             f"{text}; gates: {', '.join(pod.gates)}",
             rank=member.rank,
         )
+    if now.node_unreachable(member.place):
+        return _rolled_back(member, Reason.NOT_READY_NODES, f"{text}; its node does not answer")
     return _rolled_back(member, Reason.START_DEADLINE_EXCEEDED, text)
 
 

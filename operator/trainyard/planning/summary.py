@@ -16,7 +16,7 @@ from trainyard.model.instants import format_instant
 from trainyard.model.status import Condition, JobStatus, RoleStatus
 from trainyard.model.views import ITS_TURN
 from trainyard.planning.opening import ending_message, invalid_message
-from trainyard.planning.silence import Doubt
+from trainyard.planning.silence import Doubt, Why
 from trainyard.planning.situation import Member, Situation
 from trainyard.planning.transitions import check_transition
 
@@ -87,7 +87,7 @@ def _open_state(now: Situation, base: JobStatus, members: tuple[Member, ...]) ->
         text = "the attempt's record was deleted and the spec cannot be read, so no rank is judged: mend the spec"
         return _State(now.status.phase, Reason.RECORD_LOST, text)
     running = bool(members) and base.gang_created and (now.all_started or base.holds(ConditionType.RUNNING))
-    if members and now.doubt is not None and now.doubt.told:
+    if members and now.doubt is not None and now.doubt.why is not Why.MOMENT:
         phase = Phase.RUNNING if running else Phase.STARTING
         return _State(phase, Reason.NODES_SILENT, _silence(now, now.doubt))
     if running:
@@ -108,18 +108,20 @@ def _open_state(now: Situation, base: JobStatus, members: tuple[Member, ...]) ->
 def _silence(now: Situation, doubt: Doubt) -> str:
     """Hardly any numbers: they would move with every node that is marked."""
     until = f"until {format_instant(doubt.until)} at the latest"
-    if doubt.whole:
-        names = sorted({m.place for m in now.members if m.place in now.snapshot.silent})
-        told = ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
+    if doubt.why is Why.MOST:
         return (
-            f"nodes of this gang stopped answering ({told}); they may be cut off and train on, and no other attempt "
-            f"could open beside them, so the gang is left alone {until}. If such a node is off for good, say so: "
-            f"kubectl delete node {names[0]}"
+            "nodes of this gang and most others of the cluster stopped answering together, as they do where the "
+            "control plane or the network to it fails and the ranks train on: unless a rank fails or is taken away, "
+            f"the gang is left alone {until}"
         )
+    names = sorted({m.place for m in now.members if m.place in now.snapshot.silent})
+    told = ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
+    if doubt.why is Why.ENDING:
+        return f"nodes of this gang do not answer yet ({told}) while others do again: they have time {until}"
     return (
-        "nodes of this gang and most others of the cluster stopped answering together, as they do where the control "
-        "plane or the network to it fails and the ranks train on: unless a rank fails or is taken away, the gang is "
-        f"left alone {until}"
+        f"nodes of this gang stopped answering ({told}); they may be cut off and train on, and no other attempt could "
+        f"open beside them, so the gang is left alone {until}. If such a node is off for good, say so: "
+        f"kubectl delete node {names[0]}"
     )
 
 
