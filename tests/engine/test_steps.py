@@ -28,6 +28,7 @@ from trainyard.model.plan import (
     WriteStatus,
 )
 from trainyard.model.status import JobStatus
+from trainyard.model.translate import claim_view
 from trainyard.model.views import NodeReady, NodeView, Taint
 
 LOST = Unreachable("no answer", ambiguous=True)
@@ -283,6 +284,23 @@ async def test_ranks_without_a_node_keep_off_what_the_plan_avoids(bench: Bench) 
     assert await create_pods(bench.hands, bench.begin(), plan) is Outcome.DONE
     (created,) = [o for (kind, _), o in bench.api.objects.items() if kind == str(PODS)]
     assert "n7" in str(created["spec"]["affinity"])
+
+
+async def test_a_claim_that_is_bound_before_its_create_is_answered_is_bound(bench: Bench) -> None:
+    raw = bench.api.objects[(str(TRAINING_JOBS), "gpt")]
+    template = {"spec": {"resources": {"requests": {"storage": "1Gi"}}}}
+    raw["spec"]["checkpoint"] = {"volume": {"claimTemplate": template}}
+    raw["metadata"]["generation"] = 2
+    bench.api.put(TRAINING_JOBS, raw)
+    bench.sync()
+
+    def told_by_the_watch(claim: dict[str, Any]) -> None:
+        bench.store.upsert_claim(claim_view({**claim, "status": {"phase": "Bound"}}))
+
+    bench.api.on_create = told_by_the_watch
+    assert await children_step.create_claim(bench.hands, bench.begin()) is Outcome.DONE
+    (claim,) = bench.store.claims.values()
+    assert claim.phase == "Bound"
 
 
 async def test_creation_stops_when_the_job_is_absent(bench: Bench) -> None:

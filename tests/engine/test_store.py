@@ -21,6 +21,7 @@ from trainyard.launch import LaunchSettings, render_record
 from trainyard.model.status import Finishing, JobStatus
 from trainyard.model.translate import child_view, record_view
 from trainyard.model.views import (
+    ClaimView,
     ContainerWait,
     Key,
     NamespaceView,
@@ -316,6 +317,20 @@ def test_a_node_that_changes_wakes_the_jobs_on_it_and_a_heartbeat_nobody(bench: 
     assert bench.listener.take() == []
     bench.store.delete_node("n2")
     assert bench.listener.take() == [(Target(KEY), True)]
+
+
+def test_the_answer_to_a_claims_create_undoes_nothing_that_a_watch_told_before_it(bench: Bench) -> None:
+    store = bench.store
+    key, answered = Key("default", "c"), ClaimView("default", "c", "uid-c")
+    store.claim_answered(answered)
+    assert store.claims[key] == answered
+    for told in (replace(answered, wait_for_consumer=True), replace(answered, phase="Bound", volume="v")):
+        store.upsert_claim(told)
+        store.claim_answered(answered)
+        assert store.claims[key] == told
+    again = replace(answered, uid="uid-d")
+    store.claim_answered(again)
+    assert store.claims[key] == again, "another claim of that name"
 
 
 def test_every_silent_node_of_the_cluster_is_told_with_its_time(bench: Bench) -> None:

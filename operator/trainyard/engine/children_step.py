@@ -66,7 +66,7 @@ async def create_claim(hands: Hands, step: Pass) -> Outcome:
     raw = await create_owned(hands, step, PERSISTENT_VOLUME_CLAIMS, body, adopt=adopt)
     if raw is None:
         return Outcome.MOOT
-    hands.store.upsert_claim(claim_view(raw))
+    hands.store.claim_answered(claim_view(raw))
     step.log.info("claim is there", claim=claim_name(step.job))
     return Outcome.DONE
 

@@ -295,6 +295,13 @@ class Store:
         self.claims[key] = claim
         self._claim_changed(claim.namespace)
 
+    def claim_answered(self, claim: ClaimView) -> None:
+        """What a create answered. A watch that has told of the claim already knows better: it may be bound since, and
+        only what a watch tells knows whether its class waits for a first pod."""
+        held = self.claims.get(Key(claim.namespace, claim.name))
+        if held is None or held.uid != claim.uid:
+            self.upsert_claim(claim)
+
     def delete_claim(self, uid: str) -> None:
         self._bury(uid)
         for key, claim in list(self.claims.items()):
