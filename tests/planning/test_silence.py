@@ -324,6 +324,25 @@ def test_a_start_that_is_late_for_its_silent_nodes_bars_none_of_them() -> None:
     assert last_episode(job).reason is Reason.NOT_READY_NODES
 
 
+def test_a_start_that_is_late_since_its_nodes_were_silent_bars_none_of_them_either() -> None:
+    job = at_rest(make_job().workers(4).spec(scheduling={"startDeadlineSeconds": 60}).opened().created_gang().bound())
+    looked(fall_silent(job, "n1", "n2", "n3"))
+    for name in ("n1", "n2", "n3"):
+        job.node_ready(name)
+    looked(job.passed(119))
+    looked(job.passed(1))
+    assert last_episode(job).reason is Reason.NOT_READY_NODES
+
+
+def test_a_server_whose_pod_is_gone_since_it_has_served_makes_no_difference() -> None:
+    job = make_job().workers(3).role("ps", 1, completes=False).opened().running()
+    job.other_nodes = {f"m{i}": make_node(f"m{i}") for i in range(6)}
+    at_rest(at_rest(job).succeeded(0))
+    at_rest(job.succeeded(3).gone(3))
+    assert lives(fall_silent(job, "n1", *others(6)))
+    assert "n3" not in told(job)
+
+
 def test_delegated_gangs_are_judged_by_where_their_pods_are() -> None:
     job = make_job().workers(4).spec(scheduling={"placement": "Delegated"}).opened().running()
     at_rest(job)

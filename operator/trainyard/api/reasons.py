@@ -236,8 +236,8 @@ class Reason(Documented):
     NODES_SILENT = (
         "NodesSilent",
         "Nodes of the gang stopped answering together with most others, as they do where the control plane or the "
-        "network to it fails, or are all that it has, so that no other attempt could open; the ranks may well train "
-        "on, and are left alone until the instant in the message.",
+        "network to it fails, or no other attempt could open beside those on them, or others are just coming back; the "
+        "ranks may well train on, and are left alone until the instant in the message.",
         "`kubectl get nodes`; look after the API server, its load balancer and the nodes' way to it. If a node is off "
         "for good: `kubectl delete node NODE`.",
     )

@@ -53,6 +53,11 @@ class Member:
         return self.done or (self.pod is not None and self.pod.node != "")
 
     @property
+    def was_bound(self) -> bool:
+        """Though its pod may be gone since."""
+        return self.done or (self.last is not None and self.last.node != "")
+
+    @property
     def well(self) -> bool:
         """It is not done, its pod is there, and nothing but its node could be said against it."""
         return not self.done and self.pod is not None and self.pod.deletion is None and not self.pod.exited
@@ -192,7 +197,7 @@ class Situation:
         """Why ranks of the open attempt are not given up though their nodes fell silent; None where none did, and
         where the silence is believed."""
         silent = self.snapshot.silent
-        if not silent or not all(m.bound for m in self.members):
+        if not silent or not all(m.was_bound for m in self.members):
             return None
         mine = {m.pod.node for m in self.members if m.pod is not None and m.well and m.pod.node in silent}
         found = Silence(mine, silent, self.snapshot.node_count, bool(mine) and self._silent_whole())

@@ -152,8 +152,8 @@ def _rolled_back_late(now: Situation, member: Member, text: str) -> Verdict:
             f"{text}; gates: {', '.join(pod.gates)}",
             rank=member.rank,
         )
-    if now.node_unreachable(member.place):
-        return _rolled_back(member, Reason.NOT_READY_NODES, f"{text}; its node does not answer")
+    if now.status.attempt in now.shaken:
+        return _rolled_back(member, Reason.NOT_READY_NODES, f"{text}; nodes of the gang had fallen silent meanwhile")
     return _rolled_back(member, Reason.START_DEADLINE_EXCEEDED, text)
 
 
