@@ -125,6 +125,8 @@ def test_bad_flags_are_refused_with_what_to_do(
         ("a: [", ["is not YAML"]),
         ("workers: x", ["workers: 'x' in ", "should be a valid integer"]),
         ("ownedNodes: 3", ["ownedNodes: 3 in ", "write key=value"]),
+        ("ownedNodes: {gpu: true}", ["the value True for gpu", "put it in quotes"]),
+        ("ownedNodes: {version: 1.10}", ["the value 1.1 for version", "put it in quotes"]),
         ("namespaces: {a: b}", ["is not a list of texts"]),
     ],
 )
