@@ -25,7 +25,12 @@ PATIENCE = PATIENT.outage_seconds
 def in_a_cluster_of(nodes: int, **failure_policy: object) -> JobBuilder:
     """Four ranks run on n0 to n3; the others are m0, m1, m2 ..."""
     job = running_job(**failure_policy)  # type: ignore[arg-type]
-    job.other_nodes = {f"m{i}": make_node(f"m{i}") for i in range(nodes - job.size)}
+    return beside(job, nodes - job.size)
+
+
+def beside(job: JobBuilder, count: int) -> JobBuilder:
+    """So many other nodes are in its cluster."""
+    job.other_nodes = {name: make_node(name) for name in others(count)}
     return job
 
 
@@ -254,7 +259,7 @@ def test_a_gang_that_none_of_the_silent_nodes_belongs_to_is_not_concerned() -> N
 
 def test_a_gang_that_fell_silent_whole_is_left_alone_since_none_could_open_beside_it() -> None:
     job = running_job(2)
-    job.other_nodes = {f"m{i}": make_node(f"m{i}") for i in range(50)}
+    beside(job, 50)
     looked(fall_silent(job, "n0"))
     assert lives(fall_silent(job, "n1"))
     assert "kubectl delete node n0" in told(job)
@@ -264,7 +269,7 @@ def test_a_gang_that_fell_silent_whole_is_left_alone_since_none_could_open_besid
 
 def test_when_it_is_heard_of_again_its_last_nodes_have_time_to_come_back() -> None:
     job = running_job(2)
-    job.other_nodes = {f"m{i}": make_node(f"m{i}") for i in range(50)}
+    beside(job, 50)
     assert lives(fall_silent(job, "n0", "n1"))
     job.passed(60).node_ready("n0")
     assert lives(job)
@@ -283,7 +288,7 @@ def test_it_is_given_up_at_once_where_its_node_is_said_to_be_off() -> None:
 @pytest.mark.parametrize(("action", "waits"), [("Wait", True), ("Proceed", False)])
 def test_the_owners_word_counts(action: str, waits: bool) -> None:
     job = running_job(2, deadNode={"action": action})
-    job.other_nodes = {f"m{i}": make_node(f"m{i}") for i in range(50)}
+    beside(job, 50)
     fall_silent(job, "n0") if waits else fall_silent(job, "n0", "n1")
     assert lives(job)
     assert lives(job.passed(RIPPLE)) is waits
@@ -292,7 +297,7 @@ def test_the_owners_word_counts(action: str, waits: bool) -> None:
 def test_each_world_is_judged_by_itself() -> None:
     job = make_job().workers(2).role("eval", 1, framework="jax").opened().running()
     at_rest(job)
-    job.other_nodes = {f"m{i}": make_node(f"m{i}") for i in range(50)}
+    beside(job, 50)
     assert lives(fall_silent(job, "n2"))
     told(job)
     job.node_ready("n2")
@@ -336,7 +341,7 @@ def test_a_start_that_is_late_since_its_nodes_were_silent_bars_none_of_them_eith
 
 def test_a_server_whose_pod_is_gone_since_it_has_served_makes_no_difference() -> None:
     job = make_job().workers(3).role("ps", 1, completes=False).opened().running()
-    job.other_nodes = {f"m{i}": make_node(f"m{i}") for i in range(6)}
+    beside(job, 6)
     at_rest(at_rest(job).succeeded(0))
     at_rest(job.succeeded(3).gone(3))
     assert lives(fall_silent(job, "n1", *others(6)))
@@ -347,7 +352,7 @@ def test_delegated_gangs_are_judged_by_where_their_pods_are() -> None:
     job = make_job().workers(4).spec(scheduling={"placement": "Delegated"}).opened().running()
     at_rest(job)
     home = job.pods[job.pod_name(1)].node
-    job.other_nodes = {f"m{i}": make_node(f"m{i}") for i in range(6)}
+    beside(job, 6)
     fall_silent(job, home, *others(6))
     assert lives(job)
     told(job)

@@ -199,20 +199,22 @@ class Situation:
         silent = self.snapshot.silent
         if not silent or not all(m.was_bound for m in self.members):
             return None
-        mine = {m.pod.node for m in self.members if m.pod is not None and m.well and m.pod.node in silent}
+        mine = self.silent_nodes
         found = Silence(mine, silent, self.snapshot.node_count, bool(mine) and self._silent_whole())
         return doubt_silence(found, self.policy.outage_seconds, self.note)
+
+    @cached_property
+    def silent_nodes(self) -> frozenset[str]:
+        """Those with ranks that are well by all else that is known."""
+        return frozenset(m.place for m in self.members if m.well and m.place in self.snapshot.silent)
 
     def _silent_whole(self) -> bool:
         """All ranks of a world are silent, or the owner wants dead pods waited for: the next attempt would wait."""
         action = self.failure_policy.dead_node.action
         if action is not DeadNodeAction.AUTO:
             return action is DeadNodeAction.WAIT
-        heard: dict[str, bool] = {m.role.framework: False for m in self.members if m.role.completes}
-        for m in self.members:
-            if m.role.framework in heard and not (m.well and m.pod and m.pod.node in self.snapshot.silent):
-                heard[m.role.framework] = True
-        return not all(heard.values())
+        heard = {m.role.framework for m in self.members if not (m.well and m.place in self.silent_nodes)}
+        return any(m.role.framework not in heard for m in self.members if m.role.completes)
 
     @cached_property
     def dead(self) -> frozenset[str]:

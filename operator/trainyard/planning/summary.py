@@ -114,7 +114,7 @@ def _silence(now: Situation, doubt: Doubt) -> str:
             "control plane or the network to it fails and the ranks train on: unless a rank fails or is taken away, "
             f"the gang is left alone {until}"
         )
-    names = sorted({m.place for m in now.members if m.well and m.place in now.snapshot.silent})
+    names = sorted(now.silent_nodes)
     told = ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
     if doubt.why is Why.ENDING:
         return f"nodes of this gang do not answer yet ({told}) while others do again: they have time {until}"

@@ -150,7 +150,7 @@ class Diagnosis:
 
     def _best(self, request: GangRequest, shape: GangShape, room: Room, nodes: Nodes) -> tuple[str, str]:
         """How much of the scarcest role fits in the best domain there is: (`14 of 16 pods`, `the best rack, r2,`)."""
-        members = self._search.members(shape, nodes, request.avoid)
+        members = self._search.members(shape, nodes, request.avoid.nodes)
         members = members if room is Room.EMPTY else self._search.with_ports(shape, members)
         view, ledger, topology = self._search.view(room), self._search.round.ledger, self._search.round.topology
         best: tuple[float, str, str] | None = None

@@ -13,7 +13,7 @@ reasons by `diagnosis`, the rule by which jobs may pass each other stands in `ba
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from trainyard.api.reasons import Reason
@@ -27,7 +27,7 @@ from trainyard.model.cluster import (
     SchedulingPolicy,
 )
 from trainyard.model.instants import format_instant
-from trainyard.model.views import Instant, NodeReady
+from trainyard.model.views import Instant
 from trainyard.scheduling.backfill import Marks
 from trainyard.scheduling.diagnosis import Diagnosis
 from trainyard.scheduling.gates import first_obstacle
@@ -64,16 +64,17 @@ def _seek(search: Search, diagnosis: Diagnosis, request: GangRequest) -> Ranks |
         return {}
     shape = search.shape(request)
     found = _look(search, request, shape)
-    if not isinstance(found, dict) and _any_back(search.round, request.avoid.away):
+    if not isinstance(found, dict) and _any_back(search, request, shape):
         request = replace(request, avoid=replace(request.avoid, away=frozenset()))
         found = _look(search, request, shape)
     return diagnosis.why(request, shape) if found is None else found
 
 
-def _any_back(round_: Round, names: Iterable[str]) -> bool:
+def _any_back(search: Search, request: GangRequest, shape: GangShape) -> bool:
     """One of the nodes that were away may be used again."""
-    nodes = (round_.cluster.nodes.get(name) for name in names)
-    return any(n is not None and n.ready is NodeReady.TRUE and not n.unschedulable for n in nodes)
+    index = search.round.topology.index
+    back = {index[name] for name in request.avoid.away if name in index}
+    return any(not back.isdisjoint(suited.usable) for suited in search.suited(shape))
 
 
 def _look(search: Search, request: GangRequest, shape: GangShape) -> Ranks | Obstacle | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-from trainyard.model.cluster import NOTHING_AVOIDED, Avoided, GangRequest
+from trainyard.model.cluster import GangRequest
 from trainyard.model.views import Key, NodeTerms
 from trainyard.scheduling.backfill import Marks, marks, unmarked
 from trainyard.scheduling.filters import Suited
@@ -78,14 +78,14 @@ class Search:
         ledger = self.round.ledger
         return Packer(self.round.topology, ledger, self.view(room), {} if room is Room.EMPTY else ledger.ports)
 
-    def members(self, shape: GangShape, nodes: Nodes, avoid: Avoided = NOTHING_AVOIDED, closed: Marks = 0) -> Members:
+    def members(
+        self, shape: GangShape, nodes: Nodes, avoid: frozenset[str] = frozenset(), closed: Marks = 0
+    ) -> Members:
         """By role: the nodes that may be looked at, ports left aside."""
         key = (tuple(role.suit for role in shape.roles), nodes, avoid, closed)
         if key not in self._members:
             index = self.round.topology.index
-            avoided = set[int]()
-            if nodes is Nodes.USABLE:
-                avoided = {index[name] for name in avoid.nodes if name in index}
+            avoided = {index[name] for name in avoid if name in index} if nodes is Nodes.USABLE else set[int]()
             self._members[key] = tuple(
                 unmarked(_without(s.matching if nodes is Nodes.MATCHING else s.usable, avoided), closed)
                 for s in self.suited(shape)
@@ -97,17 +97,17 @@ class Search:
         ranks = self.kept(request, shape, room, closed)
         if ranks is not None:
             return ranks
-        found = self.fresh(shape, room, request.avoid, closed)
+        found = self.fresh(shape, room, request.avoid.nodes, closed)
         return None if found is None else lay_out(request.roles, found)
 
     def kept(self, request: GangRequest, shape: GangShape, room: Room, closed: Marks = 0) -> Ranks | None:
         """A place around the ranks that can stay; none for a gang that keeps nothing."""
         if not request.keep:
             return None
-        members = self.with_ports(shape, self.members(shape, Nodes.USABLE, request.avoid, closed))
+        members = self.with_ports(shape, self.members(shape, Nodes.USABLE, request.avoid.nodes, closed))
         return keep(self.packer(room), shape, members, request)
 
-    def fresh(self, shape: GangShape, room: Room, avoid: Avoided, closed: Marks = 0) -> list[Share] | None:
+    def fresh(self, shape: GangShape, room: Room, avoid: frozenset[str], closed: Marks = 0) -> list[Share] | None:
         """A place for a gang that keeps nothing."""
         key = (shape, room, avoid, closed, self.round.ledger.version)
         if key not in self._found:

@@ -107,7 +107,7 @@ def _read_pairs(value: object, complaint: str) -> tuple[tuple[str, str], ...]:
         for key, text in value.items():
             if not isinstance(text, str):  # YAML's own reading of true, 1.10 or 007 is not what was written
                 raise ValueError(f"has the value {text!r} for {key}, which is no text; put it in quotes")
-        parts = [(str(key), str(text)) for key, text in value.items()]
+        parts = [(str(key), text) for key, text in value.items()]
     elif isinstance(value, str):
         if any("=" not in part for part in value.split(",") if part.strip()):
             raise ValueError(complaint)
