@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def run_operator(settings: Settings) -> int:
     """Serve the probes, and the process behind them, until its end."""
     from trainyard.engine.operator import Engine
+    from trainyard.handlers.garbage import short_pauses
     from trainyard.handlers.process import Exit, Process, run_process
     from trainyard.kube.client import Client
     from trainyard.kube.credentials import discover
@@ -55,6 +56,7 @@ async def run_operator(settings: Settings) -> int:
 
     process = Process(source, build_engine, health)
     async with AsyncExitStack() as stack:
+        stack.enter_context(short_pauses())
         await stack.enter_async_context(client)
         await stack.enter_async_context(lease_client)
         try:
