@@ -261,7 +261,7 @@ async def test_an_expired_token_is_loaded_again_once(fake: FakeApi, monkeypatch:
 
 
 async def test_the_fence_is_asked_before_every_attempt_of_a_write(fake: FakeApi, client: Client) -> None:
-    answers: list[float | Exception] = [5.0, Fenced("too old")]
+    answers: list[float | Exception] = [5.0, 4.9, Fenced("too old")]
 
     def fence() -> float:
         given = answers.pop(0)
@@ -278,6 +278,32 @@ async def test_the_fence_is_asked_before_every_attempt_of_a_write(fake: FakeApi,
     assert fake.requests("POST")[0].query["timeout"] == "5000ms"
     await fenced.get(NODES, "n")  # reads need no leave
     assert not answers
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["new connection", "used connection"])
+async def test_a_fence_that_closes_while_a_write_is_made_ready_keeps_its_bytes_here(
+    fake: FakeApi, client: Client, used: bool
+) -> None:
+    """A leader may be paused while a connection is being made, or before the loop comes to the write."""
+    fake.script("GET", answer({}))
+    fake.script("POST", answer({}), answer({}))
+    if used:
+        await client.get(NODES, "n")
+    asked: list[float] = []
+
+    def fence() -> float:
+        if asked:
+            raise Fenced("too old")
+        asked.append(5.0)
+        return 5.0
+
+    with pytest.raises(Fenced, match="too old"):
+        await client.fenced(fence).create(PODS, pod("p"))
+    await asyncio.sleep(0.1)
+    assert fake.requests("POST") == []
+    await client.fenced(lambda: 5.0).create(PODS, pod("q"))
+    (made,) = fake.requests("POST")
+    assert made.body["metadata"]["name"] == "q" and "Transfer-Encoding" not in made.headers
 
 
 async def test_the_fence_bounds_a_write_here_and_on_the_server(fake: FakeApi, client: Client) -> None:

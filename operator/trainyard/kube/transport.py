@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import asyncio.sslproto
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -22,6 +22,7 @@ from trainyard.kube.clock import ServerClock, steady
 from trainyard.kube.credentials import Credentials, CredentialSource
 from trainyard.kube.errors import (
     ApiError,
+    Fenced,
     ServerError,
     Silent,
     TooManyRequests,
@@ -46,7 +47,8 @@ FIRST_BACKOFF, LAST_BACKOFF = 0.2, 5.0
 asyncio.sslproto.SSLProtocol.max_size = ENOUGH
 
 Fence = Callable[[], float | None]
-"""Called just before a write is sent: raises Fenced, or returns the seconds the request may take (None: no limit)."""
+"""Called when it is a write's turn, and again when its bytes are about to leave: raises Fenced, or returns the seconds
+the request may take (None: no limit)."""
 
 
 class Observer(Protocol):
@@ -127,14 +129,14 @@ class Transport:
 
     async def _attempt(self, request: Request, credentials: Credentials, within: float, fence: Fence | None) -> bytes:
         async with self._slot():
-            # The last check before the bytes leave: waiting for a slot or a token may have taken any time.
+            # Waiting for a slot or a token may have taken any time.
             left = fence() if fence else None
             if left is not None:
                 within = min(within, left)
                 request = replace(request, query=_also(request.query, f"timeout={max(1, int(within * 1000))}ms"))
             limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
             with _told(self._observer, request):
-                async with self._exchange(request, credentials, limits, within) as response:
+                async with self._exchange(request, credentials, limits, within, fence) as response:
                     return await response.read()
 
     @asynccontextmanager
@@ -170,13 +172,22 @@ class Transport:
 
     @asynccontextmanager
     async def _exchange(
-        self, request: Request, credentials: Credentials, limits: aiohttp.ClientTimeout, total: float | None
+        self,
+        request: Request,
+        credentials: Credentials,
+        limits: aiohttp.ClientTimeout,
+        total: float | None,
+        fence: Fence | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send, learn the server's time, and turn refusals and faults of the connection into errors of ours."""
         url = f"{credentials.server}{request.path}"
         headers = {**credentials.headers, "Accept": request.accept}
+        body: bytes | AsyncGenerator[bytes, None] | None = request.body
         if request.body is not None:
             headers["Content-Type"] = request.content_type
+            if fence is not None:
+                headers["Content-Length"] = str(len(request.body))
+                body = _fenced(request.body, fence)
         sent = steady()
         try:
             async with (
@@ -184,7 +195,7 @@ class Transport:
                 self._open_session().request(
                     request.method,
                     URL(f"{url}?{request.query}" if request.query else url, encoded=True),
-                    data=request.body,
+                    data=body,
                     headers=headers,
                     ssl=credentials.tls,
                     server_hostname=credentials.server_name,
@@ -206,6 +217,8 @@ class Transport:
         except TimeoutError as error:
             raise Silent(f"{request}: nothing came for {steady() - sent:.1f} s", ambiguous=True) from error
         except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error.__cause__, Fenced):
+                raise error.__cause__ from None
             raise Unreachable(f"{request}: {_why(error)}", ambiguous=True) from error
 
     def _open_session(self) -> aiohttp.ClientSession:
@@ -261,6 +274,14 @@ class _Gathered:
         if self._rest_until is not None and self._transport is not None:
             self._rest_until = None
             self._transport.resume_reading()
+
+
+async def _fenced(body: bytes, fence: Fence) -> AsyncGenerator[bytes, None]:
+    """The body, if the fence is still open when aiohttp asks for it: after a connection was made where that was needed,
+    and after whatever else the loop did first. Nothing has left by then, for aiohttp sends the headers together with
+    the first bytes of the body. What remains is the way from here to the kernel, some lines of Python."""
+    fence()
+    yield body
 
 
 def _sent_once() -> aiohttp.ClientMiddlewareType:
