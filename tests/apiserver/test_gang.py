@@ -11,6 +11,7 @@ import pytest
 
 from support.manifests import job, role
 from support.world import World
+from trainyard.kube.resources import PODS
 
 Object = dict[str, Any]
 
@@ -153,6 +154,25 @@ async def test_a_restarting_job_keeps_its_checkpoint_directory_and_a_suspended_o
     await world.patch_job("one", {"suspend": False})
     assert "belongs to job two" in await until_waiting(world, "one", "DirectoryInUse")
     assert world.live("one") == []
+
+
+async def test_a_directory_changed_after_a_suspension_is_held_until_the_old_pods_are_gone(world: World) -> None:
+    await world.add_nodes(2)
+    await world.add_shared_volume("shared")
+    await world.operator()
+    saving: dict[str, Any] = {"checkpoint": {"volume": {"claimName": "shared"}, "directory": "same"}}
+    await world.apply(job("one", role(replicas=1), **saving))
+    await world.until_phase("one", "Running")
+    (pod,) = (p["metadata"]["name"] for p in world.live("one"))
+    await world.client.patch(PODS, pod, {"metadata": {"finalizers": ["test.trainyard.dev/keep"]}}, world.namespace)
+    await world.patch_job("one", {"suspend": True})
+    await world.until_phase("one", "Suspending")
+    await world.patch_job("one", {"checkpoint": {"directory": "other"}})
+    await world.apply(job("two", role(replicas=1), **saving))
+    assert "job one" in await until_waiting(world, "two", "DirectoryInUse")
+    assert world.pods("two") == []
+    await world.client.patch(PODS, pod, {"metadata": {"finalizers": None}}, world.namespace)
+    await world.until_phase("two", "Running")
 
 
 async def test_a_start_that_misses_its_deadline_is_given_back_whole(world: World) -> None:

@@ -22,7 +22,7 @@ from trainyard.kube.client import Client, Page
 from trainyard.kube.errors import AlreadyExists, Conflict, NotFound
 from trainyard.kube.lease import LeaseSettings
 from trainyard.kube.resources import CONFIG_MAPS, PODS, TRAINING_JOBS, Resource
-from trainyard.launch import render_hosts, render_record
+from trainyard.launch import checkpoint_directory, claim_name, render_hosts, render_record
 from trainyard.model.cluster import NOTHING_AVOIDED
 from trainyard.model.plan import PlanningPolicy
 from trainyard.model.record import Record, RecordDraft, RecordRole
@@ -223,7 +223,8 @@ class Bench:
 
     def draft(self, attempt: int = 0, nodes: tuple[str, ...] = ("", "", "", "")) -> RecordDraft:
         roles = (RecordRole("worker", 4, True, "trainer", "custom", 0, 1, (("cpu", 1000),)),)
-        return RecordDraft("job-1", attempt, roles, nodes, self.job.spec_hash, "b1")
+        place = claim_name(self.job), checkpoint_directory(self.job)
+        return RecordDraft("job-1", attempt, roles, nodes, self.job.spec_hash, "b1", claim=place[0], directory=place[1])
 
     def open(self, attempt: int = 0, nodes: tuple[str, ...] = ("", "", "", "")) -> Record:
         """Record and hosts are stored, the status names them."""

@@ -35,6 +35,27 @@ def holders(bench: Bench) -> list[tuple[str, bool]]:
     return [(held.job, held.in_use) for held in cluster_snapshot(bench.store).directories]
 
 
+def only_ending(bench: Bench) -> bool:
+    """Whether nothing but ending pods holds it."""
+    (held,) = cluster_snapshot(bench.store).directories
+    return held.ending
+
+
+def places(bench: Bench) -> set[tuple[str, str]]:
+    """Claim and directory of each that is held."""
+    return {(held.claim, held.directory) for held in cluster_snapshot(bench.store).directories}
+
+
+def checkpoint_of(bench: Bench, checkpoint: dict[str, Any] | None) -> None:
+    """Somebody edits the spec."""
+    raw = bench.api.objects[(str(TRAINING_JOBS), "gpt")]
+    raw["spec"].pop("checkpoint")
+    raw["spec"] |= {"checkpoint": checkpoint} if checkpoint else {}
+    raw["metadata"]["generation"] += 1
+    bench.api.put(TRAINING_JOBS, raw)
+    bench.sync()
+
+
 def opened(bench: Bench) -> None:
     """Attempt 0 is open, and has been for a minute."""
     bench.open()
@@ -54,6 +75,7 @@ def test_a_job_keeps_its_directory_between_its_attempts(saving: Bench) -> None:
     assert holders(saving) == [("gpt", True)]
     saving.set_status(JobStatus(attempt=1, started_at=NOW - 60))
     assert holders(saving) == [("gpt", True)], "its last pod may still write"
+    assert not only_ending(saving)
     saving.store.delete_pod(pod.uid, None)
     assert holders(saving) == [("gpt", False)]
     (held,) = cluster_snapshot(saving.store).directories
@@ -76,10 +98,57 @@ def test_a_job_keeps_its_directory_between_its_attempts(saving: Bench) -> None:
 def test_a_directory_is_given_up_with_a_suspension_and_an_end(saving: Bench, status: JobStatus) -> None:
     opened(saving)
     pod = saving.pod(0)
+    assert not only_ending(saving)
     saving.set_status(status)
-    assert holders(saving) == [("gpt", True)]
+    assert holders(saving) == [("gpt", True)] and only_ending(saving)
     saving.store.delete_pod(pod.uid, None)
     assert holders(saving) == []
+
+
+def test_a_directory_changed_right_after_a_suspension_is_held_while_the_old_pods_end(saving: Bench) -> None:
+    opened(saving)
+    pods = [saving.pod(rank) for rank in (0, 1)]
+    saving.set_status(JobStatus(attempt=1))
+    checkpoint_of(saving, {**CHECKPOINT, "directory": "other"})
+    assert places(saving) == {("ckpt", "same"), ("ckpt", "other")}
+    saving.store.delete_pod(pods[0].uid, None)
+    assert places(saving) == {("ckpt", "same"), ("ckpt", "other")}
+    saving.store.delete_pod(pods[1].uid, None)
+    assert places(saving) == set()
+
+
+def test_the_directory_of_an_earlier_attempt_is_free_while_the_next_runs_elsewhere(saving: Bench) -> None:
+    opened(saving)
+    saving.store.delete_pod(saving.pod(0).uid, None)
+    saving.set_status(JobStatus(attempt=1))
+    checkpoint_of(saving, {**CHECKPOINT, "directory": "other"})
+    saving.open(1)
+    saving.set_status(JobStatus(attempt=1, started_at=NOW))
+    saving.pod(0, attempt=1)
+    assert len(saving.store.children.records("job-1")) == 2
+    assert places(saving) == {("ckpt", "other")}
+
+
+def test_a_volume_taken_out_of_the_spec_is_held_while_the_old_pods_end(saving: Bench) -> None:
+    opened(saving)
+    pod = saving.pod(0)
+    saving.set_status(JobStatus(attempt=1))
+    checkpoint_of(saving, None)
+    assert places(saving) == {("ckpt", "same")}
+    saving.store.delete_pod(pod.uid, None)
+    assert places(saving) == set()
+
+
+def test_a_job_whose_spec_cannot_be_read_keeps_the_directory_of_its_newest_attempt(saving: Bench) -> None:
+    opened(saving)
+    pod = saving.pod(0)
+    checkpoint_of(saving, {**CHECKPOINT, "directory": 7})
+    assert saving.job.spec is None
+    assert places(saving) == {("ckpt", "same")}
+    saving.store.delete_pod(pod.uid, None)
+    assert holders(saving) == [("gpt", True)], "its attempt is open"
+    saving.set_status(JobStatus(attempt=1, started_at=NOW - 60))
+    assert holders(saving) == [("gpt", False)]
 
 
 def test_a_suspension_between_two_attempts_wakes_who_waits_for_the_directory(saving: Bench) -> None:
@@ -107,7 +176,7 @@ def test_a_job_that_is_gone_holds_it_while_its_pods_live(saving: Bench) -> None:
     opened(saving)
     pods = [saving.pod(rank) for rank in (0, 1)]
     saving.store.delete_job("job-1")
-    assert holders(saving) == [("gpt", True)]
+    assert holders(saving) == [("gpt", True)] and only_ending(saving)
     raw = job_manifest("gpt", checkpoint=CHECKPOINT)
     raw["metadata"] |= {"namespace": "default", "uid": "job-2", "generation": 1, "resourceVersion": "9000"}
     saving.store.upsert_job(job_view(raw))

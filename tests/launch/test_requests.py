@@ -134,10 +134,18 @@ class TestDraft:
         draft = self.draft(job, ProbeResult(job.spec_hash, resources={"b": (("cpu", 5),)}))
         assert (draft.attempt, draft.nodes, draft.build, draft.dead) == (5, ("b", "a", "c"), "7", ("y", "z"))
         assert (draft.job_uid, draft.spec_hash, draft.restarts) == (job.uid, job.spec_hash, 9)
+        assert (draft.claim, draft.directory) == ("", "")
         a, b = draft.roles
         assert (a.name, a.replicas, a.completes, a.trainer, a.framework) == ("a", 1, True, "trainer", "torch")
         assert (a.gpus, a.processes, a.resources) == (2, 3, (("nvidia.com/gpu", 2),))
         assert (b.completes, b.framework, b.processes, b.resources) == (False, "jax", 1, (("cpu", 5),))
+
+    def test_where_its_pods_write_checkpoints(self) -> None:
+        volume = {"volume": {"claimName": "ckpt"}}
+        draft = self.draft(make_job(role("a", 3), checkpoint={**volume, "directory": "runs/7"}))
+        assert (draft.claim, draft.directory) == ("ckpt", "runs/7")
+        by_name = make_job(role("a", 3), checkpoint=volume)
+        assert self.draft(by_name).directory == by_name.name
 
     def test_the_host_ports_of_this_very_attempt(self) -> None:
         ports = {"ports": [{"containerPort": 80, "hostPort": 8080}]}

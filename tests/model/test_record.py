@@ -36,6 +36,7 @@ ROLES = st.lists(
 def drafts(draw: st.DrawFn) -> RecordDraft:
     roles = draw(ROLES)
     size = sum(role.replicas for role in roles)
+    claim, directory = draw(st.sampled_from([("", ""), ("ckpt", "runs/7")]))
     return RecordDraft(
         job_uid=draw(WORDS),
         attempt=draw(st.integers(0, 99_999)),
@@ -46,6 +47,8 @@ def drafts(draw: st.DrawFn) -> RecordDraft:
         restarts=draw(st.integers(0, 1000)),
         dead=tuple(draw(st.lists(WORDS, max_size=3))),
         host_ports=draw(st.sampled_from([None, (20000, 28999)])),
+        claim=claim,
+        directory=directory,
     )
 
 
@@ -118,6 +121,8 @@ FORGERIES: list[dict[str, Any]] = [
     {"build": None},
     {"hostPorts": ["a", "b"]},
     {"hostPorts": [1]},
+    {"claim": ["ckpt"]},
+    {"directory": None},
     {"roles": [{"replicas": 2.0}]},
     {"roles": [{"replicas": "2"}]},
     {"roles": [{"completes": "yes"}]},

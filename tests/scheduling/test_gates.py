@@ -169,10 +169,10 @@ def test_of_two_jobs_that_began_with_one_directory_one_waits_for_the_other(
     assert f"belongs to job {first}" in decision.refusals[0].message
 
 
-def test_a_directory_of_a_deleted_job_names_the_pods_that_still_end() -> None:
-    cluster = YARD.claim("ckpt").directory("old", "ckpt", "d", deleted=True)
+def test_a_directory_that_only_ending_pods_hold_names_the_pods_that_still_end() -> None:
+    cluster = YARD.claim("ckpt").directory("old", "ckpt", "d", ending=True)
     told = refusal(cluster, ckpt("new", directory="d")).message
-    assert "job old, which is deleted and has pods" in told
+    assert "job old, which has pods that are still ending" in told
     assert told.endswith("kubectl get pods -o wide -n team -l trainyard.dev/job-uid=uid-old")
 
 

@@ -152,19 +152,44 @@ def _directories(store: Store) -> Iterable[HeldDirectory]:
     """Of every job that has begun and not ended, also between its attempts: who resumed from its checkpoints then would
     have them overwritten. A suspension ends it too, and takes `startedAt` with it."""
     for job in (*store.jobs.values(), *store.departed.values()):
-        if job.spec is None or job.spec.checkpoint is None:
-            continue
-        begun = job.status.started_at
-        deleted = job.uid in store.departed
-        in_use = _in_use(store, job)
-        if in_use or (begun is not None and not job.status.terminal and job.deletion is None and not deleted):
-            where = job.namespace, claim_name(job), checkpoint_directory(job)
-            yield HeldDirectory(*where, job.name, job.uid, in_use, begun or 0.0, deleted)
+        alive = job.deletion is None and job.uid not in store.departed
+        begun = job.status.started_at is not None and not job.status.terminal
+        opening, live = _opening(store, job), store.gang(job.uid).live > 0
+        current = _current_place(store, job)
+        if live or opening or (alive and begun):
+            yield from _held(job, current, in_use=live or opening, ending=not (alive and (begun or opening)))
+        for record in store.children.records(job.uid).values():
+            place = record.claim, record.directory
+            if record.claim and place != current and _lives(store, record):
+                yield from _held(job, place, in_use=True, ending=True)
 
 
-def _in_use(store: Store, job: JobView) -> bool:
-    opening = not job.status.terminal and job.status.attempt in store.children.records(job.uid)
-    return store.gang(job.uid).live > 0 or opening or store.memory.grant(job.uid) is not None
+def _held(job: JobView, place: tuple[str, str], *, in_use: bool, ending: bool) -> Iterable[HeldDirectory]:
+    claim, directory = place
+    if claim:
+        since = job.status.started_at or 0.0
+        yield HeldDirectory(job.namespace, claim, directory, job.name, job.uid, in_use, since, ending)
+
+
+def _current_place(store: Store, job: JobView) -> tuple[str, str]:
+    """Claim and directory of the job's spec; of its newest attempt where the spec cannot be read, for who wrote there
+    resumes from there."""
+    if job.spec is not None:
+        return claim_name(job), checkpoint_directory(job)
+    records = store.children.records(job.uid)
+    newest = records[max(records)] if records else None
+    return (newest.claim, newest.directory) if newest is not None else ("", "")
+
+
+def _lives(store: Store, record: Record) -> bool:
+    """Pods of this attempt may still write: a directory may be changed while those of the suspended attempt end."""
+    pods = store.gang(record.job_uid).pods.values()
+    return any(pod.incarnation == record.attempt and not pod.terminal for pod in pods)
+
+
+def _opening(store: Store, job: JobView) -> bool:
+    open_or_next = not job.status.terminal and job.status.attempt in store.children.records(job.uid)
+    return open_or_next or store.memory.grant(job.uid) is not None
 
 
 def _partly_bound(store: Store) -> Iterable[Key]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from trainyard.api.effective import EffectiveRole, effective_roles, total_pods
 from trainyard.launch.affinity import keeps_apart
+from trainyard.launch.claims import checkpoint_directory, claim_name
 from trainyard.launch.pods import Json, gang, pod
 from trainyard.launch.settings import LaunchSettings
 from trainyard.launch.worlds import processes_per_pod, seat, spec_of
@@ -90,6 +91,8 @@ def draft_record(
         restarts=job.status.restarts.total,
         dead=tuple(sorted(dead)),
         host_ports=settings.host_ports,
+        claim=claim_name(job),
+        directory=checkpoint_directory(job),
     )
 
 

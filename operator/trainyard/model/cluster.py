@@ -164,8 +164,8 @@ class HeldDirectory:
     """Somebody may write there now, or is about to: an open attempt, a grant, or pods that are still ending."""
     since: Instant = 0.0
     """When the job first opened, or first after its last suspension; 0 while it never did."""
-    deleted: bool = False
-    """The job is gone, its pods are not."""
+    ending: bool = False
+    """Nothing holds it but pods that are still ending: the job is suspended, has ended or is gone."""
 
 
 @dataclass(frozen=True, slots=True)

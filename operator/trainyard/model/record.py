@@ -66,6 +66,11 @@ class RecordDraft:
     only ones that may overlap with it."""
     host_ports: tuple[int, int] | None = None
     """First and last port that are derived for its pods in their node's network; None in records of older builds."""
+    claim: str = ""
+    """Name of the PersistentVolumeClaim that its pods write checkpoints to; empty without one, and in records of older
+    builds."""
+    directory: str = ""
+    """Their folder there."""
 
     @property
     def size(self) -> int:
@@ -133,6 +138,7 @@ def encode_record(draft: RecordDraft) -> bytes:
         "restarts": draft.restarts,
         "dead": list(draft.dead),
         **({"hostPorts": list(draft.host_ports)} if draft.host_ports else {}),
+        **({"claim": draft.claim, "directory": draft.directory} if draft.claim else {}),
     }
     return gzip.compress(json.dumps(data, separators=(",", ":"), sort_keys=True).encode(), mtime=0)
 
@@ -161,6 +167,7 @@ def _check_types(record: Record) -> None:
     """Anybody in a namespace may write a ConfigMap with our label. Raises TypeError: whoever reads a record later
     relies on every value's being what it says, and must not be the one to find out."""
     texts: list[object] = [record.job_uid, record.spec_hash, record.build, *record.nodes, *record.dead]
+    texts += [record.claim, record.directory]
     numbers: list[object] = [record.attempt, record.restarts, *(record.host_ports or ())]
     for role in record.roles:
         texts += [role.name, role.trainer, role.framework, *(name for name, _ in role.resources)]
@@ -205,6 +212,8 @@ def _record(raw: dict[str, Any], *, name: str, uid: str, created: float, deletin
         restarts=raw["restarts"],
         dead=tuple(raw["dead"]),
         host_ports=_range(raw.get("hostPorts")),
+        claim=raw.get("claim", ""),
+        directory=raw.get("directory", ""),
         name=name,
         uid=uid,
         created=created,

@@ -121,8 +121,8 @@ def _directory(round_: Round, request: GangRequest) -> Obstacle | None:
     held = round_.directory_holder(request)
     if held is None:
         return None
-    if held.deleted:
-        state, mend = "is deleted and has pods that are still ending", "Wait until they are gone"
+    if held.ending:
+        state, mend = "has pods that are still ending", "Wait until they are gone"
         look = f"kubectl get pods -o wide -n {held.namespace} -l {LABEL_JOB_UID}={held.job_uid}"
     else:
         state, mend = "has begun or is ahead in the queue", "Wait until that job has ended or is suspended"
