@@ -153,7 +153,7 @@ async def test_a_paused_leader_that_wakes_late_writes_nothing(world: World) -> N
     """What it was about to create is new again when it wakes: that attempt is over and its pods are gone, so only the
     fence keeps it from creating them. One may be late all the same, whose bytes were on their way to the kernel."""
     await world.add_nodes(4)
-    paused = await world.operator("one", create_window="2", **QUICK)
+    paused = await world.operator("one", create_window="1", **QUICK)
     await world.apply(job("j", role(replicas=LARGE)))
     await world.until(lambda: world.pods("j"), "the first pod")
     paused.freeze()
