@@ -223,8 +223,8 @@ class Bench:
 
     def draft(self, attempt: int = 0, nodes: tuple[str, ...] = ("", "", "", "")) -> RecordDraft:
         roles = (RecordRole("worker", 4, True, "trainer", "custom", 0, 1, (("cpu", 1000),)),)
-        place = claim_name(self.job), checkpoint_directory(self.job)
-        return RecordDraft("job-1", attempt, roles, nodes, self.job.spec_hash, "b1", claim=place[0], directory=place[1])
+        claim, directory = claim_name(self.job), checkpoint_directory(self.job)
+        return RecordDraft("job-1", attempt, roles, nodes, self.job.spec_hash, "b1", claim=claim, directory=directory)
 
     def open(self, attempt: int = 0, nodes: tuple[str, ...] = ("", "", "", "")) -> Record:
         """Record and hosts are stored, the status names them."""

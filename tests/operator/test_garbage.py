@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine.fakes import Clock
 from trainyard.handlers.garbage import THAW_SECONDS, short_pauses
 
 
@@ -17,18 +18,10 @@ class Node:
     itself: Node
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Iterator[Clock]:
     """The collector runs when it is asked to alone: what a test says happened must not have happened by itself."""
-    clock = Clock()
+    clock = Clock(at=0.0)
     with short_pauses(clock):
         gc.disable()
         try:
@@ -81,16 +74,16 @@ def test_a_frozen_cycle_is_found_when_all_is_gone_through_again(clock: Clock) ->
     node, alive = cycle()
     gc.collect()
     del node
-    clock.now = THAW_SECONDS - 1
+    clock.at = THAW_SECONDS - 1
     gc.collect()
     assert alive() is not None
-    clock.now = THAW_SECONDS
+    clock.at = THAW_SECONDS
     gc.collect()
     assert alive() is None
     node, alive = cycle()
     gc.collect()
     del node
-    clock.now = THAW_SECONDS + 1
+    clock.at = THAW_SECONDS + 1
     gc.collect()
     assert alive() is not None, "all is gone through once an hour, not from then on"
 

@@ -154,10 +154,12 @@ def _directories(store: Store) -> Iterable[HeldDirectory]:
     for job in (*store.jobs.values(), *store.departed.values()):
         alive = job.deletion is None and job.uid not in store.departed
         begun = job.status.started_at is not None and not job.status.terminal
-        opening, live = _opening(store, job), store.gang(job.uid).live > 0
+        opening = _opening(store, job)
+        entitled, in_use = alive and (begun or opening), opening or store.gang(job.uid).live > 0
+        if not (entitled or in_use):
+            continue
         current = _current_place(store, job)
-        if live or opening or (alive and begun):
-            yield from _held(job, current, in_use=live or opening, ending=not (alive and (begun or opening)))
+        yield from _held(job, current, in_use=in_use, ending=not entitled)
         for record in store.children.records(job.uid).values():
             place = record.claim, record.directory
             if record.claim and place != current and _lives(store, record):
@@ -177,8 +179,10 @@ def _current_place(store: Store, job: JobView) -> tuple[str, str]:
     if job.spec is not None:
         return claim_name(job), checkpoint_directory(job)
     records = store.children.records(job.uid)
-    newest = records[max(records)] if records else None
-    return (newest.claim, newest.directory) if newest is not None else ("", "")
+    if not records:
+        return "", ""
+    newest = records[max(records)]
+    return newest.claim, newest.directory
 
 
 def _lives(store: Store, record: Record) -> bool:

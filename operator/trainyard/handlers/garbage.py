@@ -10,9 +10,10 @@ what came since. What was frozen and became a cycle later is found when, now and
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from trainyard.kube.clock import steady
 
 FULL = 2
 """The generation whose collection goes through all objects."""
@@ -24,7 +25,7 @@ THAW_SECONDS = 3600.0
 
 
 @contextmanager
-def short_pauses(clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
+def short_pauses(clock: Callable[[], float] = steady) -> Iterator[None]:
     """While it is entered, full collections go through what came since the last one, and once an hour through all."""
     before, thawed = gc.get_threshold(), clock()
 
