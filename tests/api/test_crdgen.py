@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from trainyard.api.crdgen import MAX_ANNOTATION, annotation_size, to_yaml, training_job_crd
 from trainyard.api.docgen import api_reference, reasons_reference
+from trainyard.api.hashing import ATTEMPT_FIELDS
 from trainyard.api.reasons import Cause, ConditionType, Documented, Phase, Reason
 from trainyard.api.rules import RULES
 
@@ -60,6 +62,26 @@ def test_every_field_is_bounded(path: str, schema: Schema) -> None:
 
 def test_every_rule_is_written_where_it_belongs() -> None:
     assert json.dumps(CRD).count('"rule"') == sum(len(rule.at) for rule in RULES)
+
+
+def test_rules_that_every_change_brings_up_let_a_job_be_suspended() -> None:
+    """Elsewhere the API server spares what is unchanged. What compares with the old object is about every change."""
+    spared = [(rule.id, place) for rule in RULES for place in rule.at if "optionalOldSelf" in rule.manifest(place)]
+    assert spared == [(rule.id, place) for rule in RULES for place in rule.at if rule.holds and place in ("", "spec")]
+    for rule in RULES:
+        if rule.holds is None:
+            assert rule.manifest("spec")["rule"] == rule.cel
+
+
+def test_a_write_that_suspends_can_change_nothing_that_such_a_rule_judges() -> None:
+    """What shapes an attempt stays then, and so does a job's name. Any other field is the one that its rule names."""
+    for rule in RULES:
+        if rule.holds is None or rule.at not in (("",), ("spec",)):
+            continue
+        told = set(re.findall(r"self\.(?:spec\.)?(\w+)", rule.cel)) - {*ATTEMPT_FIELDS, "metadata"}
+        assert told <= {rule.field.partition(".")[0]}, rule.id
+        for name in told:
+            assert f"&& self.{rule.field} == old.{rule.field})" in str(rule.manifest("spec")["rule"]), name
 
 
 def test_the_files_are_as_rendered() -> None:

@@ -23,6 +23,9 @@ CHANGES = """\
 
 While suspended means: the object was suspended before the write. Editing and resuming in one write is allowed,
 suspending and editing is not.
+
+A job that breaks a rule which came after it can be suspended as it is. Then the spec has to be mended, before the job
+is resumed or in the same write.
 """
 
 LIMITS = """\

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainyard.api.hashing import ATTEMPT_FIELDS
+
 Json = Mapping[str, Any]
 
 
@@ -36,14 +38,36 @@ class Rule:
         """The text without the case's own numbers."""
         return f"{self.what}; {self.mend}"
 
-    def manifest(self) -> dict[str, str]:
-        """The entry of `x-kubernetes-validations`."""
-        entry = {"rule": self.cel, "message": self.message}
+    def manifest(self, place: str) -> dict[str, str | bool]:
+        """The entry of `x-kubernetes-validations` at one of its places.
+
+        At the root and at the spec every change of the spec brings the rule up again. A job that was stored before the
+        rule came could then not be suspended, and so not be mended, because roles change only while suspended. Hence
+        the entry there lets two kinds of writes past: see `_past`.
+        """
+        entry: dict[str, str | bool] = {"rule": self.cel, "message": self.message}
+        if self.holds is not None and place in ("", "spec"):
+            entry["rule"] = f"({self.cel}) || oldSelf.optMap(old, {self._past(place)}).orValue(false)"
+            entry["optionalOldSelf"] = True
         if self.what_cel:
             entry["messageExpression"] = f"{self.what_cel} + {quote('; ' + self.mend)}"
         if self.field:
             entry["fieldPath"] = "." + self.field
         return entry
+
+    def _past(self, place: str) -> str:
+        """CEL over `self` and `old`: the write is let past though the rule does not hold.
+
+        * The spec is unchanged: a status, a label, a finalizer. The API server spares unchanged values by itself, but
+          never in a rule that names the old object, and at the root no value is unchanged.
+        * The write suspends the job. What shapes an attempt cannot change in it (`rules_update`), so the fault is the
+          old one. A field that may change at any time is compared here.
+        """
+        spec, old = ("self", "old") if place else ("self.spec", "old.spec")
+        suspends = f"{spec}.suspend && !{old}.suspend"
+        if place and self.field.partition(".")[0] not in ATTEMPT_FIELDS:
+            suspends += f" && {spec}.{self.field} == {old}.{self.field}"
+        return f"{spec} == {old} || {suspends}"
 
 
 def role_rule(

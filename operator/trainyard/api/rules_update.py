@@ -16,6 +16,10 @@ _SUSPEND = (
 
 def _unchanged(field: str) -> str:
     same = f"self.{field} == oldSelf.{field}"
+    if field == "roles":
+        # Lists with keys are equal in any order. But the first container may be the trainer by its place alone.
+        names = "roles.map(r, r.template.spec.containers.map(c, c.name))"
+        return f"{same} && self.{names} == oldSelf.{names}"
     if field not in _OPTIONAL:
         return same
     return f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || {same})"

@@ -95,12 +95,6 @@ def test_applying_the_same_again_changes_nothing(applied: Callable[..., Job], ku
     assert metadata(kubectl)["resourceVersion"] == before["resourceVersion"]
 
 
-def test_a_status_written_past_a_changed_rule_is_not_refused(applied: Callable[..., Job], kubectl: Kubectl) -> None:
-    applied()
-    status = {"status": {"phase": "Running", "attempt": 1}}
-    kubectl.must("patch", "trainingjob", "changes", "--subresource=status", "--type=merge", "-p", json.dumps(status))
-
-
 @pytest.mark.usefixtures("applied")
 def test_server_side_apply_merges_roles_by_name(kubectl: Kubectl) -> None:
     """Another manager says one role's replicas and touches no other role."""
