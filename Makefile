@@ -37,6 +37,7 @@ test-unit: venv ## is each decision right? no cluster needed
 	$(BIN)/coverage run --parallel-mode -m pytest -q -n $(WORKERS) -m "not apiserver and not nodes and not slow"
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --include='$(DECIDING)' --fail-under=95
+	$(BIN)/coverage json -q -o - --include='$(DECIDING)' | $(BIN)/python hack/branches.py 95
 
 test-apiserver: venv programs ## does a real control plane agree? kubelets are simulated; are the rights right?
 	hack/rights --name $(TRAINYARD_TESTS)-api --begin

@@ -41,7 +41,8 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument(
             "--provider",
             choices=commands.PROVIDERS,
-            help="default: kind where docker or podman answers, else local; for a living cluster, its own",
+            help="default: kind where it is installed, docker or podman answers and no fake nodes are asked for, else "
+            "local; for a living cluster, its own",
         )
         one.set_defaults(run=run)
         return one

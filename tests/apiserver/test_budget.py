@@ -42,7 +42,9 @@ async def test_the_second_failure_in_a_row_waits_its_backoff(world: World) -> No
     await world.apply(job("slow", role(replicas=1, annotations=CRASHING), failurePolicy=policy))
     await world.until(lambda: world.condition("slow", "Placed").get("reason") == "Backoff", "the backoff")
     assert attempts(world) == [0, 1], "the first restart is at once"
-    assert "2" in world.condition("slow", "Placed")["message"], "it tells which attempt, and when"
+    message = world.condition("slow", "Placed")["message"]
+    assert "(2)" in message, "it tells which attempt"
+    assert re.search(r" at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", message), f"and when: {message}"
 
 
 async def test_disruptions_are_never_charged_however_many(world: World) -> None:

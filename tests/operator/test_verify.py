@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from branches import judge
 from verifylib import texts, tools
 from verifylib.tree import Tree
 
@@ -136,3 +138,19 @@ def test_copied_code_is_found(write: Callable[[str, str], Tree]) -> None:
     assert tools.copied(tree) == []
     write("hack/b.py", block)
     assert any("Similar lines" in line or "similar lines" in line for line in tools.copied(tree))
+
+
+def taken(**files: tuple[int, int]) -> dict[str, Any]:
+    """What coverage reports: by file, branches that were taken, of all."""
+    total = {"num_branches": sum(n for _, n in files.values()), "covered_branches": sum(n for n, _ in files.values())}
+    return {"totals": total, "files": {f: {"summary": {"missing_branches": n - t}} for f, (t, n) in files.items()}}
+
+
+def test_branches_are_judged_in_sum_and_the_files_that_lack_most_are_named() -> None:
+    assert judge(taken(a=(80, 80), b=(15, 20)), 95) == (True, ["branches alone: 95 of 100, 95.0 % (wanted: 95 %)"])
+    enough, told = judge(taken(a=(79, 80), b=(15, 20), c=(0, 0)), 95)
+    assert not enough and told[1:] == ["  5 not taken in b", "  1 not taken in a"]
+
+
+def test_branches_of_no_file_are_not_enough() -> None:
+    assert not judge(taken(), 95)[0]

@@ -8,6 +8,7 @@ import pytest
 
 from builders import make_job
 from planning.support import (
+    POLICY,
     at_rest,
     gate,
     kinds,
@@ -19,13 +20,15 @@ from planning.support import (
     steps_of,
     written,
 )
-from trainyard.api.names import hosts_name, pod_name
+from trainyard.api.names import hosts_name, pod_name, service_name
 from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
-from trainyard.model.cluster import NOTHING_AVOIDED
+from trainyard.model.cluster import NOTHING_AVOIDED, Avoided
 from trainyard.model.plan import (
     CreatePods,
     CreateRecord,
     CreateRefusal,
+    CreateService,
+    ObjectRefusal,
 )
 from trainyard.model.views import ContainerWait, NodeReady, PodPhase, TrainerState
 
@@ -80,6 +83,22 @@ def test_deadlines_first_to_be_bound_then_to_start() -> None:
     assert "worker-1 on n1: ImagePullBackOff: no such image" in message
 
 
+@pytest.mark.parametrize("bound", [True, False])
+def test_the_node_of_a_rank_that_came_too_late_is_avoided_for_a_while(bound: bool) -> None:
+    job = make_job().workers(3).opened().created_gang()
+    job = at_rest(job.bound().started(0, 2) if bound else job.bound(0, 2))
+    deadline = 1200 if bound else 600
+    at_rest(job.passed(deadline - 1))
+    assert rolled_back(job.passed(1))[0] is Reason.START_DEADLINE_EXCEEDED
+    closed = last_episode(job).at
+    request = planned(at_rest(job.swept().probed())).request
+    assert request is not None and request.rolled_back
+    assert request.avoid == Avoided(failed=frozenset({"n1"}), until=closed + POLICY.avoid_seconds)
+    assert request.keep == {0: "n0", 2: "n2"}
+    later = planned(at_rest(job.passed(POLICY.avoid_seconds).probed())).request
+    assert later is not None and later.avoid == NOTHING_AVOIDED
+
+
 def test_a_deadline_must_also_have_been_seen_to_pass() -> None:
     job = at_rest(make_job().workers(2).opened().created_gang()).passed(700)
     job.seen.clear()
@@ -126,6 +145,40 @@ def test_a_refused_create_gives_the_start_back(code: int, message: str, reason: 
     found = rolled_back(job)
     assert found[0] is reason and message in found[1]
     assert job.status.streaks.disruption == 1
+
+
+@pytest.mark.parametrize("what", ["hosts", "Service"])
+def test_refused_hosts_or_a_refused_service_give_the_start_back(what: str) -> None:
+    job = make_job().workers(2).opened()
+    if what == "hosts":
+        job.hosts.clear()
+    else:
+        job.service = None
+    name = hosts_name("gpt", job.uid5, 0) if what == "hosts" else service_name("gpt", job.uid5)
+    job.object_refused = ObjectRefusal(0, "ConfigMap", name, 403, "exceeded quota: c, used: 9, limited: 9", job.now)
+    reason, message = rolled_back(job)
+    assert reason is Reason.QUOTA_EXCEEDED and name in message and "used: 9, limited: 9" in message
+    assert not last_episode(job).node, "no node is to blame"
+    job.records.clear()
+    assert gate(job.swept())[0] is Reason.QUOTA_EXCEEDED, "nothing is asked for so soon after"
+
+
+def test_a_running_gang_whose_service_is_refused_is_left_alone_and_it_is_asked_for_again() -> None:
+    job = running_job(2)
+    job.service = None
+    assert kinds(job) == [CreateService]
+    name = service_name("gpt", job.uid5)
+    job.object_refused = ObjectRefusal(0, "Service", name, 403, "exceeded quota: s", job.now)
+    assert kinds(job) == [] and planned(job).requeue_at == job.now + 30
+    assert kinds(job.passed(30)) == [CreateService]
+
+
+def test_a_refusal_of_an_earlier_attempt_does_not_give_this_one_back() -> None:
+    job = make_job().workers(2).opened(1)
+    job.service = None
+    name = service_name("gpt", job.uid5)
+    job.object_refused = ObjectRefusal(0, "Service", name, 403, "exceeded quota: s", job.now - 31)
+    assert kinds(job)[:1] == [CreateService]
 
 
 @pytest.mark.parametrize("what", ["pod", "hosts"])

@@ -28,6 +28,12 @@ def pod(
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": body}
 
 
+def _windows(**context: Any) -> Object:
+    """Such a pod may say nothing of what only Linux has."""
+    spec = {"os": {"name": "windows"}, "securityContext": context, "containers": [{"name": "trainer", "image": IMAGE}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "case"}, "spec": spec}
+
+
 def _capabilities(*add: str, drop: tuple[str, ...] = ("ALL",)) -> Object:
     return {"capabilities": {"add": list(add), "drop": list(drop)}}
 
@@ -81,6 +87,9 @@ CASES: dict[str, Object] = {
     "app armor of pod": pod(whole={"appArmorProfile": {"type": "Unconfined"}}),
     "app armor confined": pod({"appArmorProfile": {"type": "RuntimeDefault"}}),
     "app armor by annotation": pod(notes={"container.apparmor.security.beta.kubernetes.io/trainer": "unconfined"}),
+    "app armor confined by annotation": pod(
+        notes={"container.apparmor.security.beta.kubernetes.io/trainer": "runtime/default", "example.com/a": "b"}
+    ),
     "selinux level": pod({"seLinuxOptions": {"level": "s0:c1,c2"}}),
     "selinux type": pod({"seLinuxOptions": {"type": "spc_t"}}),
     "selinux usual type": pod(whole={"seLinuxOptions": {"type": "container_t"}}),
@@ -103,4 +112,6 @@ CASES: dict[str, Object] = {
     "host process": pod(
         {"windowsOptions": {"hostProcess": True}}, whole={"windowsOptions": {"hostProcess": True}}, hostNetwork=True
     ),
+    "windows": _windows(runAsNonRoot=True),
+    "windows as anybody": _windows(),
 }

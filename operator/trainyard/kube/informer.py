@@ -343,9 +343,3 @@ class Watchdog:
             self._unwell_since = at
         elif at - self._unwell_since >= self._bound:
             self._on_dead(problems)
-
-    async def run(self, interval: float = 5.0) -> None:
-        """Check again and again until cancelled."""
-        while True:
-            self.check()
-            await asyncio.sleep(interval)

@@ -9,7 +9,7 @@ from trainyard.launch.affinity import keeps_apart
 from trainyard.launch.claims import checkpoint_directory, claim_name
 from trainyard.launch.pods import Json, gang, pod
 from trainyard.launch.settings import LaunchSettings
-from trainyard.launch.worlds import processes_per_pod, seat, spec_of
+from trainyard.launch.worlds import seat, spec_of
 from trainyard.model.cluster import Grant, RoleRequest
 from trainyard.model.plan import ProbeResult
 from trainyard.model.podspec import host_ports, node_terms, pod_resources, tolerations
@@ -84,7 +84,7 @@ def draft_record(
     return RecordDraft(
         job_uid=job.uid,
         attempt=grant.attempt,
-        roles=_record_roles(job, effective_roles(spec_of(job)), resources, ports),
+        roles=_record_roles(effective_roles(spec_of(job)), resources, ports),
         nodes=grant.nodes or ("",) * total_pods(spec_of(job)),
         spec_hash=job.spec_hash,
         build=build,
@@ -98,7 +98,7 @@ def draft_record(
 
 def _sample(job: JobView, role: str, settings: LaunchSettings, attempt: int, won: list[str], *, index: int = 0) -> Json:
     roles = effective_roles(spec_of(job))
-    draft = RecordDraft(job.uid, attempt, _record_roles(job, roles, {}, {}), (), job.spec_hash, "")
+    draft = RecordDraft(job.uid, attempt, _record_roles(roles, {}, {}), (), job.spec_hash, "")
     rank = _effective(job, roles, role).rank(index)
     return pod(gang(job, draft, settings, roles=roles), seat(draft, rank), won)
 
@@ -120,7 +120,6 @@ def _effective(job: JobView, roles: Iterable[EffectiveRole], name: str) -> Effec
 
 
 def _record_roles(
-    job: JobView,
     roles: Iterable[EffectiveRole],
     resources: Mapping[str, Resources],
     ports: Mapping[str, Ports],
@@ -133,10 +132,10 @@ def _record_roles(
             trainer=role.trainer,
             framework=role.framework.value,
             gpus=role.gpus,
-            processes=processes_per_pod(written, role.framework, role.gpus),
+            processes=role.processes_per_pod,
             resources=resources.get(role.name, ()),
             host_ports=ports.get(role.name, _NO_PORTS)[0],
             coordinator_ports=ports.get(role.name, _NO_PORTS)[1],
         )
-        for role, written in zip(roles, spec_of(job).roles, strict=True)
+        for role in roles
     )

@@ -12,13 +12,11 @@ from typing import Any
 
 from trainyard.api.constants import DEFAULT_PORT
 from trainyard.api.names import pod_name, service_name, uid5
-from trainyard.api.types import Framework, JobSpec, Names, Role
+from trainyard.api.types import Framework, JobSpec, Names
 from trainyard.launch.settings import LaunchSettings
 from trainyard.model.record import RecordDraft, RecordRole
 from trainyard.model.views import JobView
 
-# One process of these drives every accelerator of its pod, unless the role says otherwise.
-_ONE_PROCESS = (Framework.JAX, Framework.TENSORFLOW)
 _NAMED_BY_DEFAULT = (Framework.TENSORFLOW, Framework.CUSTOM)
 
 
@@ -51,13 +49,6 @@ def spec_of(job: JobView) -> JobSpec:
     if job.spec is None:
         raise ValueError(f"{job.key}: the spec is not valid, nothing can be rendered from it")
     return job.spec
-
-
-def processes_per_pod(role: Role, framework: Framework, gpus: int) -> int:
-    """Training processes that each pod of a role starts."""
-    if role.processes_per_pod is not None:
-        return role.processes_per_pod
-    return 1 if framework in _ONE_PROCESS else gpus or 1
 
 
 def seat(draft: RecordDraft, rank: int) -> Seat:
