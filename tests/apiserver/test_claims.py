@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from support.manifests import job, role
 from support.world import World
-from trainyard.kube.resources import PERSISTENT_VOLUME_CLAIMS
+from trainyard.kube.resources import PERSISTENT_VOLUME_CLAIMS, STORAGE_CLASSES
 
 Object = dict[str, Any]
 HOLD = "test.trainyard.dev/hold"
@@ -104,3 +106,31 @@ async def test_a_claim_that_no_volume_serves_holds_the_job_back_by_name(world: W
     assert world.history.created("Pod") == []
     await world.add_volumes(1)
     await world.until_phase("j", "Running")
+
+
+@asynccontextmanager
+async def late_class(world: World) -> AsyncIterator[None]:
+    """The storage class of this test's claims, which binds them at their first pod."""
+    body = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": world.namespace},
+        "provisioner": "kubernetes.io/no-provisioner",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+    stored = await world.client.create(STORAGE_CLASSES, body)
+    try:
+        yield
+    finally:
+        await world.client.delete(STORAGE_CLASSES, world.namespace, uid=stored["metadata"]["uid"])
+
+
+async def test_a_class_that_comes_after_the_job_and_its_claim_lets_the_job_start(world: World) -> None:
+    await world.add_nodes(2)
+    await world.operator()
+    await world.apply(keeping(world, "Retain"))
+    await world.until(lambda: world.condition("j", "Placed").get("reason") == "ClaimPending", "the job to say so")
+    async with late_class(world):
+        await world.until(lambda: bool(world.pods("j")), "the first pods, which the claim waits for")
+        await world.add_volumes(1)
+        await world.until_phase("j", "Running")

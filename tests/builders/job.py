@@ -203,6 +203,7 @@ class JobBuilder(Happenings):
             refusal=self.refusal,
             probe=self.probe,
             create_refused=self.create_refused,
+            object_refused=self.object_refused,
             namespace_terminating=self.namespace_terminating,
             unseen=self.unseen,
             shared_nodes=self.shared_nodes,

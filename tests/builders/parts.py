@@ -12,7 +12,7 @@ from trainyard.api.names import pod_name, uid5
 from trainyard.api.types import JobSpec
 from trainyard.api.validation import read_job
 from trainyard.model.cluster import GangRequest, Grant, Refusal
-from trainyard.model.plan import CreateRefusal, ProbeResult
+from trainyard.model.plan import CreateRefusal, ObjectRefusal, ProbeResult
 from trainyard.model.record import Record
 from trainyard.model.status import JobStatus
 from trainyard.model.views import ChildView, ClaimView, NodeView, PodView, Problem
@@ -62,6 +62,7 @@ class JobParts:
         self.refusal: Refusal | None = None
         self.probe: ProbeResult | None = None
         self.create_refused: CreateRefusal | None = None
+        self.object_refused: ObjectRefusal | None = None
         self.namespace_terminating = False
         self.unseen: frozenset[str] = frozenset()
         self.shared_nodes: tuple[str, ...] = ()

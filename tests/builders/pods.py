@@ -20,7 +20,7 @@ def make_pod(name: str, **changes: Any) -> PodView:
 
 
 def bound(pod: PodView, node: str, version: int) -> PodView:
-    return replace(pod, node=node, unschedulable="", unschedulable_since=None, resource_version=version)
+    return replace(pod, node=node, unschedulable="", resource_version=version)
 
 
 def started(pod: PodView, version: int) -> PodView:

@@ -111,7 +111,7 @@ class FakeApi:
             for (kind, _), obj in self.objects.items()
             if kind == str(resource)
             and (not key or (obj["metadata"].get("labels") or {}).get(key) == value)
-            and not (fields and obj.get("status", {}).get("phase") in ("Succeeded", "Failed"))
+            and _selected(obj, fields or "")
         ]
         return Page(found, "2000")
 
@@ -160,6 +160,13 @@ class FakeApi:
     def _leave(self, verb: str, resource: Resource, name: str) -> None:
         if self.losses.get((verb, str(resource), name)):
             raise self.losses[(verb, str(resource), name)].pop(0)
+
+
+def _selected(obj: Object, fields: str) -> bool:
+    """The two field selectors that the engine uses: one object by its name, and pods that are not over."""
+    if fields.startswith("metadata.name="):
+        return bool(obj["metadata"]["name"] == fields.partition("=")[2])
+    return not (fields and obj.get("status", {}).get("phase") in ("Succeeded", "Failed"))
 
 
 class Listener:

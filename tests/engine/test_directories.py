@@ -11,10 +11,12 @@ from engine.fakes import KEY, NOW, Bench
 from support.manifests import job as job_manifest
 from trainyard.api.reasons import Phase, Reason
 from trainyard.engine.snapshots import cluster_snapshot
-from trainyard.kube.resources import TRAINING_JOBS
+from trainyard.engine.store import Store
+from trainyard.kube.resources import PODS, TRAINING_JOBS
 from trainyard.model.cluster import GangRequest, Grant
 from trainyard.model.status import Finishing, JobStatus
-from trainyard.model.translate import job_view
+from trainyard.model.translate import job_view, pod_view
+from trainyard.model.views import PodPhase, PodView
 
 CHECKPOINT: dict[str, Any] = {"volume": {"claimName": "ckpt"}, "directory": "same"}
 
@@ -184,3 +186,45 @@ def test_a_job_that_is_gone_holds_it_while_its_pods_live(saving: Bench) -> None:
     assert holders(saving) == [("gpt", True)]
     saving.store.delete_pod(pods[1].uid, None)
     assert holders(saving) == []
+
+
+def orphaned(bench: Bench, name: str) -> PodView:
+    """As the garbage collector leaves a pod whose job goes with `--cascade=orphan`."""
+    raw = bench.api.objects[(str(PODS), name)]
+    del raw["metadata"]["ownerReferences"]
+    view = pod_view(bench.api.put(PODS, raw))
+    bench.store.upsert_pod(view)
+    return view
+
+
+def test_pods_that_were_left_behind_hold_it_while_they_run(saving: Bench) -> None:
+    opened(saving)
+    pod = orphaned(saving, saving.pod(0).name)
+    saving.store.delete_job("job-1")
+    assert holders(saving) == [("gpt", True)] and only_ending(saving)
+    assert places(saving) == {("ckpt", "same")}
+    saving.listener.capacity = 0
+    saving.store.upsert_pod(replace(pod, resource_version=9_000, phase=PodPhase.SUCCEEDED))
+    assert holders(saving) == [] and saving.listener.capacity == 1
+
+
+def test_a_new_process_knows_by_the_pods_alone_where_they_write(saving: Bench) -> None:
+    opened(saving)
+    pods = [saving.pod(rank) for rank in (0, 1)]
+    restarted = Store(saving.listener)
+    for pod in pods:
+        restarted.upsert_pod(pod)
+    (held,) = cluster_snapshot(restarted).directories
+    assert (held.job, held.job_uid, held.claim, held.directory) == ("gpt", "job-1", "ckpt", "same")
+    assert held.in_use and held.ending
+
+
+def test_a_deleted_job_that_a_finalizer_keeps_holds_neither_directory_nor_nodes(saving: Bench) -> None:
+    saving.open(nodes=("n0", "n1", "n2", "n3"))
+    saving.set_status(replace(saving.job.status, started_at=NOW - 60))
+    assert len(cluster_snapshot(saving.store).reservations) == 4
+    raw = saving.api.objects[(str(TRAINING_JOBS), "gpt")]
+    raw["metadata"] |= {"deletionTimestamp": "2027-01-15T08:00:00Z", "finalizers": ["example.com/keep"]}
+    saving.api.put(TRAINING_JOBS, raw)
+    saving.sync()
+    assert holders(saving) == [] and cluster_snapshot(saving.store).reservations == ()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from engine.fakes import Clock
+from engine.fakes import NOW, Clock
 from trainyard.engine.queue import Target, Work, WorkQueue, work
 from trainyard.model.views import Key
 
-A, B = Target(Key("n", "a")), Target(Key("n", "b"))
+A, B, C, D = (Target(Key("n", name)) for name in "abcd")
 
 
 def test_a_key_added_twice_is_taken_once() -> None:
@@ -114,6 +114,60 @@ def test_progress_keeps_a_long_job_from_looking_stuck() -> None:
     assert queue.longest_active() == 0
     queue.touch(B)
     assert queue.depth() == (0, 0, 1)
+
+
+def test_far_times_that_were_overtaken_do_not_pile_up() -> None:
+    """A job with a deadline in days, at every one of its passes: each names that time anew, a little otherwise."""
+    clock = Clock()
+    queue = WorkQueue(clock)
+    others = [Target(Key("n", str(number))) for number in range(10)]
+    for number, other in enumerate(others):
+        queue.add(other, 100_000 - number)
+    for number in range(20_000):
+        queue.add(A)
+        assert queue.take() == A
+        queue.add(A, 1e6 + number * 1e-5)
+        queue.done(A)
+    assert len(queue._heap) < 2_000
+    assert queue.depth() == (0, 11, 0)
+    assert queue.next_in() == 100_000 - 9
+    clock.at += 100_000
+    assert [queue.take() for _ in others] == others[::-1]
+    assert queue.take() is None
+    clock.at += 1e6
+    assert queue.take() == A
+    assert queue.take() is None
+
+
+def test_no_time_is_lost_nor_doubled_when_the_overtaken_ones_are_dropped() -> None:
+    """B is in work all the while, C has failed, and D is due at one and the same time again and again."""
+    clock = Clock()
+    queue = WorkQueue(clock)
+    queue.add(B)
+    assert queue.take() == B
+    queue.add(B, 30)
+    queue.add(C)
+    assert queue.take() == C
+    assert queue.failed(C, at_least=20) == 20
+    for number in range(20_000):
+        queue.add(A, 1e6 - number)
+        queue.add(D)
+        assert queue.take() == D
+        queue.add(D, 10)
+        queue.done(D)
+    assert len(queue._heap) < 2_000
+    assert queue.depth() == (0, 4, 1)
+    for at, target in ((10.0, D), (20.0, C)):
+        assert queue.next_in() == at - (clock.at - NOW)
+        clock.at = NOW + at
+        assert queue.take() == target
+        queue.done(target)
+    clock.at = NOW + 30
+    assert queue.take() is None, "it is in work"
+    queue.done(B)
+    assert [queue.take(), queue.take()] == [B, None]
+    clock.at = NOW + 1e6 - 19_999
+    assert [queue.take(), queue.take()] == [A, None]
 
 
 def test_clear_forgets_what_waits() -> None:

@@ -15,10 +15,11 @@ from trainyard.engine.reconciler import LATEST, SHARE, SOONEST, Pace, Planner, R
 from trainyard.kube.client import Client
 from trainyard.kube.clock import steady
 from trainyard.kube.errors import ServerError
-from trainyard.kube.resources import SERVICES, TRAINING_JOBS
+from trainyard.kube.resources import NODES, SERVICES, TRAINING_JOBS
+from trainyard.model.cluster import GangRequest, Grant
 from trainyard.model.plan import CreateService, EventNote, JobSnapshot, Plan, PlanningPolicy, WriteStatus
 from trainyard.model.status import JobStatus
-from trainyard.model.views import Instant, Key
+from trainyard.model.views import Instant, Key, NodeView
 
 TARGET = Target(KEY)
 
@@ -75,6 +76,51 @@ async def test_a_planner_that_breaks_harms_only_its_job(bench: Bench) -> None:
     pause = rig.queue.next_in()
     assert pause is not None
     assert 0 < pause <= 0.5
+
+
+async def test_a_job_that_cannot_be_handled_keeps_nothing_from_others(bench: Bench) -> None:
+    def poison(snapshot: JobSnapshot, now: Instant, policy: PlanningPolicy) -> Plan:
+        raise KeyError("worker")
+
+    request = GangRequest(KEY, "job-1", 0, bench.job.spec_hash, NOW, ())
+    bench.store.memory.ask("job-1", request)
+    bench.store.memory.hold(Grant(KEY, "job-1", 0, request.spec_hash, (), NOW), request, 30.0)
+    rig = Rig(bench, poison)
+    await rig.run()
+    assert bench.store.memory.requests() == () and bench.store.memory.grants == {}
+    assert rig.woken == 1
+
+
+async def test_an_error_that_passes_leaves_a_job_its_place(bench: Bench) -> None:
+    request = GangRequest(KEY, "job-1", 0, bench.job.spec_hash, NOW, ())
+    bench.store.memory.ask("job-1", request)
+    bench.api.faults[("create", str(SERVICES), "")] = [ServerError(503, "", "")]
+    rig = Rig(bench, lambda *_: Plan((CreateService(),), request))
+    await rig.run()
+    assert bench.store.memory.requests() == (request,) and rig.woken == 0
+
+
+async def test_nodes_never_heard_of_are_looked_for_before_anything_is_planned(bench: Bench) -> None:
+    bench.open(nodes=("n1", "n2", "n3", "n3"))
+    bench.api.put(NODES, {"metadata": {"name": "n1"}, "spec": {}, "status": {}})
+    bench.store.upsert_node(NodeView("n2", "u2", {}))
+    planned: list[JobSnapshot] = []
+
+    def note(snapshot: JobSnapshot, now: Instant, policy: PlanningPolicy) -> Plan:
+        planned.append(snapshot)
+        return Plan()
+
+    rig = Rig(bench, note)
+    await rig.run()
+    assert [set(s.nodes) for s in planned] == [{"n1", "n2"}] and planned[0].unsure_nodes == ()
+    bench.api.calls.clear()
+    await rig.run()
+    assert bench.api.written("list", NODES) == [], "what is known to be gone is not looked for again"
+    bench.store.upsert_node(NodeView("n3", "u3", {}))
+    bench.store.delete_node("n1")
+    await rig.run()
+    assert set(planned[-1].nodes) == {"n2", "n3"}
+    assert bench.api.written("list", NODES) == [], "what was seen to go is gone"
 
 
 async def test_a_plan_that_changes_nothing_does_not_run_hot(bench: Bench) -> None:

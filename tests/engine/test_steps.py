@@ -14,7 +14,7 @@ from trainyard.engine.hands import Outcome, Pass
 from trainyard.engine.pod_steps import create_pods, delete_pods
 from trainyard.engine.probe_step import probe_roles
 from trainyard.engine.status_step import write_status
-from trainyard.kube.errors import Forbidden, Invalid, NotFound, ServerError, Unreachable
+from trainyard.kube.errors import ApiError, Forbidden, Invalid, NotFound, ServerError, Unreachable
 from trainyard.kube.resources import CONFIG_MAPS, PODS, SERVICES, TRAINING_JOBS
 from trainyard.model.cluster import NOTHING_AVOIDED, Avoided
 from trainyard.model.plan import (
@@ -85,6 +85,16 @@ async def test_no_terminal_word_while_a_live_pod_shows(bench: Bench) -> None:
     assert await write_status(bench.hands, bench.begin(), dead) is Outcome.DONE
 
 
+async def test_a_pod_that_a_watch_has_missed_is_not_lost(bench: Bench) -> None:
+    bench.open()
+    missed = [bench.pod(rank, stored=False).name for rank in (1, 2)]
+    write = WriteStatus(JobStatus(gpus=8), "", absent_pod=missed[0])
+    assert await write_status(bench.hands, bench.begin(), write) is Outcome.MOOT
+    assert {p.name for p in bench.begin().snapshot.pods} == set(missed), "and neither are those missed beside it"
+    del bench.api.objects[(str(PODS), missed[0])]
+    assert await write_status(bench.hands, bench.begin(), write) is Outcome.DONE
+
+
 async def test_no_attempt_opens_while_hosts_are_there(bench: Bench) -> None:
     bench.open()
     bench.set_status(JobStatus(attempt=1))
@@ -150,6 +160,43 @@ async def test_a_strangers_object_is_noted_and_left_alone(bench: Bench) -> None:
     assert bench.begin().snapshot.foreign_names == {name}
     bench.api.clock.at += 60
     assert bench.begin().snapshot.foreign_names == frozenset(), "it is tried again after a while"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Forbidden(403, "Forbidden", "exceeded quota: maps, used: 9, limited: 9"),
+        Invalid(422, "Invalid", "policy says no"),
+        ServerError(500, "InternalError", 'Internal error occurred: failed calling webhook "a.b.c": refused'),
+    ],
+    ids=["quota", "policy", "webhook"],
+)
+async def test_a_refused_object_is_noted_in_the_servers_words(bench: Bench, refusal: ApiError) -> None:
+    bench.api.faults[("create", str(CONFIG_MAPS), "")] = [refusal]
+    create = CreateRecord(bench.draft())
+    assert await children_step.create_record(bench.hands, bench.begin(), create) is Outcome.MOOT
+    noted = bench.begin().snapshot.object_refused
+    assert noted is not None
+    assert (noted.attempt, noted.kind, noted.code, noted.message) == (0, "ConfigMap", refusal.status, refusal.message)
+    assert noted.name == bench.hands.manifests.record(bench.job, create.draft)["metadata"]["name"]
+    assert noted.at == NOW
+    assert await children_step.create_record(bench.hands, bench.begin(), create) is Outcome.DONE
+    assert bench.begin().snapshot.object_refused is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ServerError(500, "InternalError", "etcdserver: request timed out"),
+        Forbidden(403, "Forbidden", "is being terminated", {"causes": [{"reason": "NamespaceTerminating"}]}),
+    ],
+    ids=["passing", "namespace ends"],
+)
+async def test_an_error_that_nobody_has_to_mend_is_raised(bench: Bench, error: ApiError) -> None:
+    bench.api.faults[("create", str(SERVICES), "")] = [error]
+    with pytest.raises(type(error)):
+        await children_step.create_service(bench.hands, bench.begin())
+    assert bench.begin().snapshot.object_refused is None
 
 
 async def test_hosts_of_a_closed_attempt_are_not_made(bench: Bench) -> None:
@@ -401,12 +448,18 @@ async def test_a_dry_run_tells_what_pods_ask_for(bench: Bench) -> None:
     assert bench.api.written("create", PODS) == []
 
 
-async def test_a_refused_dry_run_is_told_in_the_servers_words(bench: Bench) -> None:
-    bench.api.faults[("probe", str(PODS), "")] = [Forbidden(403, "Forbidden", "policy says no")]
+@pytest.mark.parametrize(
+    "refusal",
+    [Forbidden(403, "Forbidden", "policy says no"), ServerError(500, "InternalError", "failed calling webhook")],
+    ids=["policy", "webhook"],
+)
+async def test_a_refused_dry_run_is_told_in_the_servers_words(bench: Bench, refusal: ApiError) -> None:
+    bench.api.faults[("probe", str(PODS), "")] = [refusal]
     await probe_roles(bench.hands, bench.begin())
     probe = bench.begin().snapshot.probe
     assert probe is not None
-    assert (probe.refused_role, probe.refused_code, probe.refused_message) == ("worker", 403, "policy says no")
+    told = (probe.refused_role, probe.refused_code, probe.refused_message)
+    assert told == ("worker", refusal.status, refusal.message)
 
 
 @pytest.mark.parametrize(

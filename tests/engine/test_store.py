@@ -324,7 +324,7 @@ def test_the_answer_to_a_claims_create_undoes_nothing_that_a_watch_told_before_i
     key, answered = Key("default", "c"), ClaimView("default", "c", "uid-c")
     store.claim_answered(answered)
     assert store.claims[key] == answered
-    for told in (replace(answered, wait_for_consumer=True), replace(answered, phase="Bound", volume="v")):
+    for told in (replace(answered, access_modes=("ReadWriteMany",)), replace(answered, phase="Bound", volume="v")):
         store.upsert_claim(told)
         store.claim_answered(answered)
         assert store.claims[key] == told

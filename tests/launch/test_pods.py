@@ -9,6 +9,7 @@ from launch.builders import REQUIRED, SETTINGS, UID, env_of, make_job, make_reco
 from trainyard.api.names import uid5
 from trainyard.launch import LaunchSettings, overridden, render_pod, render_pods
 from trainyard.model.cluster import Avoided
+from trainyard.model.podspec import checkpoint_place
 from trainyard.model.translate import job_view
 from trainyard.model.views import JobView
 
@@ -250,11 +251,14 @@ class TestCheckpoint:
 
     def test_directory_and_path(self) -> None:
         checkpoint = {"volume": {"claimName": "c"}, "mountPath": "/data/ckpt", "directory": "runs/7"}
-        assert env_of(rendered(make_job(checkpoint=checkpoint)))["TRAINYARD_CHECKPOINT_DIR"] == "/data/ckpt/runs/7"
+        pod = rendered(make_job(checkpoint=checkpoint))
+        assert env_of(pod)["TRAINYARD_CHECKPOINT_DIR"] == "/data/ckpt/runs/7"
+        assert checkpoint_place(pod["spec"], "trainer") == ("c", "runs/7"), "as it is read back"
 
     def test_none(self) -> None:
         pod = rendered(make_job())
         assert "TRAINYARD_CHECKPOINT_DIR" not in env_of(pod)
+        assert checkpoint_place(pod["spec"], "trainer") == ("", "")
         assert all(volume["name"] != "trainyard-checkpoint" for volume in pod["spec"]["volumes"])
 
     def test_the_template_mounts_something_there(self) -> None:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from launch.builders import REQUIRED, SETTINGS, env_of, jobs, make_record
 from trainyard.api.effective import effective_roles
 from trainyard.launch import (
+    checkpoint_directory,
+    claim_name,
     overridden,
     render_hosts,
     render_pod,
@@ -66,6 +68,7 @@ def test_the_pod_that_is_read_is_the_pod_that_was_meant(job: JobView) -> None:
         assert (view.job_uid, view.job, view.role) == (job.uid, job.name, role.name)
         assert (view.index, view.rank, view.incarnation) == (index, rank, record.attempt)
         assert view.resources == role.resources == template_resources(job, role.name, SETTINGS)
+        assert (view.claim, view.directory) == (claim_name(job), checkpoint_directory(job))
 
 
 @settings(max_examples=50)

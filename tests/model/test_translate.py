@@ -1,6 +1,7 @@
 """Do views say what the API server's objects say, and do odd objects harm nobody?"""
 
 from base64 import b64encode
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.raw_objects import AT, INSTANT, OWNER
+from trainyard.model.raw import Raw
 from trainyard.model.record import RECORD_KEY, RecordDraft, RecordRole, encode_record
 from trainyard.model.translate import (
     LAST_APPLIED,
@@ -24,6 +26,7 @@ from trainyard.model.translate import (
 )
 from trainyard.model.views import (
     ChildView,
+    ClaimView,
     NodeReady,
     PriorityClassView,
     Requirement,
@@ -89,8 +92,7 @@ class TestStorage:
                 "metadata": {**STORAGE_META, "ownerReferences": [OWNER], "deletionTimestamp": AT},
                 "spec": {"volumeName": "pv", "accessModes": ["ReadWriteMany"], "storageClassName": "late"},
                 "status": {"phase": "Bound"},
-            },
-            frozenset({"late"}),
+            }
         )
         assert (view.owner_uid, view.phase, view.volume, view.access_modes) == (
             "job-1",
@@ -98,13 +100,12 @@ class TestStorage:
             "pv",
             ("ReadWriteMany",),
         )
-        assert (view.deleting, view.wait_for_consumer) == (True, False)
+        assert (view.deleting, view.storage_class) == (True, "late")
 
-    @pytest.mark.parametrize("storage_class, waits", [("late", True), ("now", False), (None, False)])
-    def test_a_claim_may_wait_for_its_first_consumer(self, storage_class: str | None, waits: bool) -> None:
-        raw = {"metadata": STORAGE_META, "spec": {"storageClassName": storage_class}}
-        view = claim_view(raw, frozenset({"late"}))
-        assert (view.phase, view.wait_for_consumer) == ("Pending", waits)
+    @pytest.mark.parametrize("spec", [{}, {"storageClassName": None}, {"storageClassName": ""}])
+    def test_a_claim_without_a_class(self, spec: dict[str, str | None]) -> None:
+        view = claim_view({"metadata": STORAGE_META, "spec": spec})
+        assert (view.phase, view.storage_class, view.wait_for_consumer) == ("Pending", "", False)
 
     def test_storage_classes(self) -> None:
         assert binds_late({"volumeBindingMode": "WaitForFirstConsumer"})
@@ -122,6 +123,12 @@ SMALL_META = {"name": "x", "namespace": "ns", "uid": "u"}
 
 
 class TestSmall:
+    @pytest.mark.parametrize("read", [child_view, claim_view])
+    def test_a_state_is_the_same_in_whatever_version(self, read: Callable[[Raw], ChildView | ClaimView]) -> None:
+        early, late = (read({"metadata": {**SMALL_META, "resourceVersion": version}}) for version in ("9", "10"))
+        assert (early.resource_version, late.resource_version) == (9, 10)
+        assert early == late
+
     def test_child(self) -> None:
         meta = {**SMALL_META, "ownerReferences": [OWNER], "labels": {"trainyard.dev/attempt": "3"}}
         assert child_view({"metadata": meta}) == ChildView("ns", "x", "u", "job-1", 3)

@@ -59,7 +59,7 @@ class TestPod:
             4,
             2,
         )
-        assert (view.phase, view.node, view.created, view.priority) == (PodPhase.RUNNING, "n1", INSTANT, 5)
+        assert (view.phase, view.node, view.created) == (PodPhase.RUNNING, "n1", INSTANT)
         assert view.failed_version == 0
 
     @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ class TestPod:
         ]
         view = pod_view(raw_pod(status={"conditions": conditions}))
         assert (view.ready, view.disruption) == (True, "EvictionByEvictionAPI")
-        assert (view.unschedulable, view.unschedulable_since) == ("0/3 nodes", INSTANT)
+        assert view.unschedulable == "0/3 nodes"
 
     def test_conditions_that_do_not_hold(self) -> None:
         conditions = [
@@ -206,7 +206,7 @@ class TestPod:
             {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"},
         ]
         view = pod_view(raw_pod(status={"conditions": conditions}))
-        assert (view.ready, view.disruption, view.unschedulable, view.unschedulable_since) == (False, "", "", None)
+        assert (view.ready, view.disruption, view.unschedulable) == (False, "", "")
 
     def test_conditions_without_words_still_say_something(self) -> None:
         conditions = [
@@ -214,7 +214,7 @@ class TestPod:
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"},
         ]
         view = pod_view(raw_pod(status={"conditions": conditions}))
-        assert (view.disruption, view.unschedulable, view.unschedulable_since) == ("Unknown", "Unschedulable", 0.0)
+        assert (view.disruption, view.unschedulable) == ("Unknown", "Unschedulable")
 
     def test_gates_finalizers_and_last_words(self) -> None:
         view = pod_view(

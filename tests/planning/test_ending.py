@@ -9,6 +9,7 @@ import pytest
 from builders import JobBuilder, make_job, make_pod
 from planning.support import at_rest, last_episode, planned, running_job, status_of, steps_of, written
 from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
+from trainyard.model.cluster import Refusal
 from trainyard.model.plan import CreateRecord, DeleteHosts, DeleteJob, DeletePods, DeleteRecord, WriteStatus
 from trainyard.model.views import PodPhase, PodView, TrainerState
 from trainyard.planning.transitions import ALLOWED, IllegalTransition, check_transition
@@ -192,6 +193,16 @@ def test_the_active_deadline_does_not_start_anew_with_an_attempt() -> None:
     assert job.status.finishing is not None
 
 
+def test_the_active_deadline_ends_with_a_suspension_that_still_waits_for_pods() -> None:
+    job = at_rest(make_job().workers(2).spec(activeDeadlineSeconds=1000).opened().running())
+    written(at_rest(job.passed(900)).deleted(1))
+    at_rest(job.suspended())
+    at_rest(job.passed(200))
+    assert job.status.phase is Phase.SUSPENDING and job.status.finishing is None
+    status = at_rest(job.swept()).status
+    assert status.phase is Phase.SUSPENDED and status.started_at is None
+
+
 def test_attempts_are_used_up_at_five_digits() -> None:
     job = written(make_job().workers(2).opened(99_999).running().deleted(1)).swept()
     written(job)
@@ -239,6 +250,19 @@ def test_the_newest_failed_pods_are_kept(keep: int, kept: list[int]) -> None:
         written(job.opened(attempt).running().failed(0))
     names = {job.pod_name(0, attempt) for attempt in range(3)}
     assert names - set(graces(job)) == {job.pod_name(0, attempt) for attempt in kept}
+
+
+def test_no_failed_pod_is_kept_where_a_quota_counts_it_and_the_gang_needs_its_place() -> None:
+    job = at_rest(written(running_job(2).failed(1)))
+    kept = job.pod_name(1, 0)
+    job.pods = {kept: job.pods[kept]}
+    job.hosts.clear()
+    request = planned(at_rest(job).probed()).request
+    assert request is not None and request.kept_to_be_read == 1 and graces(job) == {}
+    job.refusal = Refusal(request.key, job.uid, Reason.QUOTA_EXCEEDED, "no room", clear_kept=True)
+    assert graces(job) == {kept: None}
+    job.suspended()
+    assert graces(job) == {}, "it asks for nothing now"
 
 
 # Words and writes

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from builders import JobBuilder, make_job
-from planning.support import POLICY, at_rest, last_episode, planned, running_job, status_of, written
+from planning.support import POLICY, at_rest, last_episode, planned, running_job, status_of, steps_of, written
 from trainyard.api.reasons import Cause, Phase, Reason
+from trainyard.model.plan import WriteStatus
 from trainyard.model.views import PodPhase, TrainerState
 
 
@@ -77,7 +78,12 @@ def test_deletion_by_hand_is_a_disruption_seen_or_collected() -> None:
 
 
 def test_a_pod_gone_unseen_is_lost() -> None:
-    assert closed(running_job().lost(1)) == (Cause.DISRUPTION, Reason.POD_LOST)
+    job = running_job().lost(1)
+    (write,) = steps_of(planned(job), WriteStatus)
+    assert write.absent_pod == job.pod_name(1), "absence is all that speaks against it, so it is looked for first"
+    assert closed(job) == (Cause.DISRUPTION, Reason.POD_LOST)
+    (write,) = steps_of(planned(running_job().deleted(1)), WriteStatus)
+    assert write.absent_pod == ""
     job = running_job().lost(1).node_gone("n1")
     assert closed(job) == (Cause.DISRUPTION, Reason.NODE_LOST)
 
@@ -189,6 +195,16 @@ def refused_on(job: JobBuilder, attempt: int, node: str) -> JobBuilder:
     """An attempt whose second rank is refused by this node, for the usual reason."""
     job.swept().opened(attempt, "n0", node).created_gang()
     return written(job.refused_by_kubelet(1, "UnexpectedAdmissionError", "no healthy devices"))
+
+
+def test_the_second_node_that_refuses_is_left_too() -> None:
+    """Two nodes may be broken alike: the template is charged, and yet the third attempt goes elsewhere."""
+    job = refused_on(refused_on(make_job().workers(2), 0, "n1"), 1, "n7")
+    request = planned(at_rest(job.swept()).probed()).request
+    assert request is not None
+    assert request.avoid.failed == {"n1"}
+    assert request.avoid.away == {"n7"}
+    assert request.keep == {0: "n0"}
 
 
 def test_an_old_refusal_says_nothing_about_the_template() -> None:

@@ -19,7 +19,7 @@ from planning.support import (
     with_status,
     written,
 )
-from trainyard.api.names import retained_claim_name
+from trainyard.api.names import record_name, retained_claim_name
 from trainyard.api.reasons import ConditionType, Phase, Reason
 from trainyard.model.cluster import NOTHING_AVOIDED, Avoided, Refusal
 from trainyard.model.plan import (
@@ -29,6 +29,7 @@ from trainyard.model.plan import (
     CreateRecord,
     CreateService,
     DeletePods,
+    ObjectRefusal,
     ProbeResult,
     ProbeRoles,
     WriteStatus,
@@ -119,6 +120,41 @@ def test_a_refused_dry_run_names_its_reason(code: int, message: str, reason: Rea
     assert found[0] is reason and word in found[1] and message in found[1]
     assert kinds(job) == [] and planned(job).requeue_at == job.now + 30
     assert kinds(job.passed(30)) == [ProbeRoles]
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "reason", "word"),
+    [
+        (403, "exceeded quota: maps, used: 8, limited: 8", Reason.QUOTA_EXCEEDED, "kubectl describe quota -n research"),
+        (403, "admission policy says no", Reason.OBJECT_REFUSED, "admission policy says no"),
+        (500, 'failed calling webhook "a.b.c"', Reason.OBJECT_REFUSED, "webhook"),
+    ],
+)
+def test_a_refused_record_is_told_and_its_grant_given_back(code: int, message: str, reason: Reason, word: str) -> None:
+    job = make_job().workers(2).granted()
+    assert kinds(job) == [CreateRecord]
+    name = record_name("gpt", job.uid5, 0)
+    job.object_refused = ObjectRefusal(0, "ConfigMap", name, code, message, job.now)
+    assert planned(job).drop_grant and planned(job).request is None
+    told = gate(job)
+    assert told[0] is reason and word in told[1] and f"ConfigMap {name}" in told[1]
+    job.grant = None
+    assert kinds(job) == [] and planned(job).requeue_at == job.now + 30
+    version = job.status
+    at_rest(job.passed(30))
+    assert planned(job).request is not None, "it is asked for again"
+    assert job.status == version, "and nothing else is said meanwhile"
+    assert kinds(job.granted()) == [CreateRecord]
+
+
+def test_a_refused_claim_is_told_and_asked_for_again() -> None:
+    job = make_job().workers(2).spec(checkpoint={"volume": TEMPLATE})
+    assert kinds(job)[0] is CreateClaim
+    name = retained_claim_name("gpt")
+    job.object_refused = ObjectRefusal(0, "PersistentVolumeClaim", name, 403, "exceeded quota: disk", job.now)
+    reason, message = gate(job)
+    assert reason is Reason.QUOTA_EXCEEDED and name in message and kinds(job) == []
+    assert kinds(job.passed(30))[0] is CreateClaim
 
 
 def test_other_gates_say_what_they_wait_for() -> None:

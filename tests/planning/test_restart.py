@@ -8,10 +8,20 @@ import pytest
 
 from builders import JobBuilder, make_job
 from builders.pods import ending
-from planning.support import POLICY, at_rest, last_episode, planned, running_job, status_of, steps_of, written
+from planning.support import (
+    POLICY,
+    at_rest,
+    last_episode,
+    planned,
+    rolled_back,
+    running_job,
+    status_of,
+    steps_of,
+    written,
+)
 from trainyard.api.reasons import Cause, Phase, Reason
 from trainyard.model.cluster import NOTHING_AVOIDED
-from trainyard.model.plan import CreatePods, CreateRecord, WriteStatus
+from trainyard.model.plan import CreatePods, CreateRecord, CreateRefusal, WriteStatus
 from trainyard.model.record import Record
 from trainyard.model.status import Restarts, Streaks
 
@@ -167,6 +177,19 @@ def test_the_first_unsettled_failure_restarts_at_once_and_the_second_waits_its_b
     assert 10 * 2 * 0.75 <= not_before(job) <= 10 * 2 * 1.25
 
 
+def test_a_backoff_that_was_told_stands_when_the_older_failure_settles() -> None:
+    job = crashed(running_job(backoff={"initialSeconds": 300, "maxSeconds": 300}))
+    crashed(reopened(job).passed(10))
+    told = not_before(job) + job.now
+    assert told - job.now >= 300 * 0.75
+    at_rest(job.passed(SETTLE - 10))
+    assert [e.settled for e in job.status.episodes] == [True, False]
+    assert not_before(job) + job.now == pytest.approx(told)
+    at_rest(job.passed(10))
+    assert all(e.charged for e in job.status.episodes)
+    assert not_before(job) + job.now == pytest.approx(told)
+
+
 @pytest.mark.parametrize("streak", [1, 2, 3, 6, 40])
 def test_application_backoff_doubles_with_jitter_and_never_exceeds_its_bound(streak: int) -> None:
     job = crashed(running_job())
@@ -185,6 +208,31 @@ def test_disruptions_restart_at_once_and_back_off_when_they_repeat(streak: int, 
     job.status = replace(job.status, streaks=Streaks(0, streak))
     waits = not_before(job) + job.now - last_episode(job).at
     assert min(300, plain) * 0.75 <= waits + 1 and waits <= min(300, plain * 1.25)
+
+
+def given_back(job: JobBuilder) -> JobBuilder:
+    """The start of its next attempt was refused and rolled back, and nothing of it is left."""
+    job.opened()
+    job.create_refused = CreateRefusal(job.status.attempt, 0, 422, "invalid")
+    rolled_back(job)
+    job.records.clear()
+    return job.swept()
+
+
+def test_a_start_rolled_back_is_repeated_at_once_and_spaced_out_when_that_repeats() -> None:
+    job = given_back(make_job().workers(2))
+    assert not_before(job) <= 0
+    for plain in (1, 2, 4, 8, 16):
+        given_back(job)
+        assert plain * 0.75 <= not_before(job) <= plain * 1.25
+        assert not_before(job.passed(20)) <= 0
+
+
+@pytest.mark.parametrize("streak", [10, 11, 99])
+def test_a_start_waits_five_minutes_at_most_for_those_rolled_back_before(streak: int) -> None:
+    job = given_back(make_job().workers(2))
+    job.status = replace(job.status, streaks=Streaks(0, streak))
+    assert 256 * 0.75 <= not_before(job) <= 300
 
 
 def test_jitter_differs_between_jobs_and_is_always_the_same_for_one() -> None:

@@ -121,8 +121,8 @@ class Cluster:
     def ports(self, name: str, *ports: int) -> Cluster:
         return self._with(host_ports={**self.snapshot.host_ports, name: frozenset(ports)})
 
-    def partly_bound(self, *jobs: str) -> Cluster:
-        return self._with(partly_bound=tuple(Key("team", job) for job in jobs))
+    def binding(self, *jobs: str) -> Cluster:
+        return self._with(binding=tuple(Key("team", job) for job in jobs))
 
     def unseen(self, *kinds: str) -> Cluster:
         return self._with(unseen=frozenset(kinds))

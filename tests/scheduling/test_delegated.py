@@ -24,13 +24,13 @@ def test_gates_hold() -> None:
     assert refusal(EMPTY, delegated("a", priority_class="x").workers(1)).reason is Reason.UNKNOWN_PRIORITY_CLASS
 
 
-def test_rolled_back_gang_waits_while_another_is_partly_bound() -> None:
-    told = refusal(EMPTY.partly_bound("other"), delegated("a", rolled_back=True).workers(2))
+def test_rolled_back_gang_waits_while_another_is_binding() -> None:
+    told = refusal(EMPTY.binding("other"), delegated("a", rolled_back=True).workers(2))
     assert told.reason is Reason.OTHER_GANG_BINDING
-    assert "the gang of team/other is only partly bound" in told.message
+    assert "the gang of team/other is not wholly bound" in told.message
     assert "kubectl get tj other -n team" in told.message
-    assert granted(decide(EMPTY.partly_bound("a"), delegated("a", rolled_back=True).workers(2))) == ["a"]
-    assert granted(decide(EMPTY.partly_bound("other"), delegated("a").workers(2))) == ["a"]
+    assert granted(decide(EMPTY.binding("a"), delegated("a", rolled_back=True).workers(2))) == ["a"]
+    assert granted(decide(EMPTY.binding("other"), delegated("a").workers(2))) == ["a"]
 
 
 def test_of_two_rolled_back_gangs_one_starts() -> None:
@@ -41,7 +41,7 @@ def test_of_two_rolled_back_gangs_one_starts() -> None:
 
 
 def test_builtin_gang_is_not_concerned_by_delegated_ones() -> None:
-    cluster = make_cluster().racks(1, nodes=2).partly_bound("other")
+    cluster = make_cluster().racks(1, nodes=2).binding("other")
     assert granted(decide(cluster, make_gang("a", rolled_back=True).workers(2))) == ["a"]
 
 

@@ -169,10 +169,10 @@ def test_of_two_jobs_that_began_with_one_directory_one_waits_for_the_other(
     assert f"belongs to job {first}" in decision.refusals[0].message
 
 
-def test_a_directory_that_only_ending_pods_hold_names_the_pods_that_still_end() -> None:
+def test_a_directory_that_only_leftover_pods_hold_names_these() -> None:
     cluster = YARD.claim("ckpt").directory("old", "ckpt", "d", ending=True)
     told = refusal(cluster, ckpt("new", directory="d")).message
-    assert "job old, which has pods that are still ending" in told
+    assert "job old, which is over there but has pods left" in told
     assert told.endswith("kubectl get pods -o wide -n team -l trainyard.dev/job-uid=uid-old")
 
 
@@ -188,6 +188,13 @@ def test_single_node_claim_with_a_gang_too_large_for_any_node() -> None:
     assert told.reason is Reason.CLAIM_ACCESS_MODE
     assert "2 pods of 8 nvidia.com/gpu on one node" in told.message
     assert "Claim ckpt is ReadWriteOnce" in told.message
+
+
+def test_of_two_gangs_alike_each_is_told_of_its_own_claim() -> None:
+    cluster = YARD.claim("one", "ReadWriteOnce").claim("two", "ReadWriteOnce")
+    decision = decide(cluster, *(make_gang(f"j-{name}", claim=name).workers(2) for name in ("one", "two")))
+    for name, told in zip(("one", "two"), decision.refusals, strict=True):
+        assert f"Claim {name} is ReadWriteOnce" in told.message
 
 
 def test_single_node_claim_waits_while_no_node_has_room() -> None:

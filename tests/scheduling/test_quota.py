@@ -50,6 +50,18 @@ def test_keys_that_the_gang_does_not_touch_are_ignored(key: str) -> None:
     assert len(grant(YARD.quota("q", {key: 0}), make_gang("a").workers(4)).nodes) == 4
 
 
+def test_ended_pods_that_a_job_keeps_to_be_read_make_room_for_its_gang() -> None:
+    """Only `count/pods` counts them; only where they are what is in the way are they given up."""
+    full = YARD.quota("q", {"count/pods": 4}, {"count/pods": 1})
+    told = refusal(full, make_gang("a", kept_to_be_read=1).workers(4))
+    assert told.clear_kept and "kept to be read count as well" in told.message
+    assert not refusal(full, make_gang("a").workers(4)).clear_kept, "it is somebody else's"
+    fuller = YARD.quota("q", {"count/pods": 4}, {"count/pods": 2})
+    assert not refusal(fuller, make_gang("a", kept_to_be_read=1).workers(4)).clear_kept, "that would not do"
+    other = YARD.quota("q", {"pods": 4}, {"pods": 1})
+    assert not refusal(other, make_gang("a", kept_to_be_read=1).workers(4)).clear_kept
+
+
 def test_exactly_enough_is_enough() -> None:
     cluster = YARD.quota("q", {"pods": 6, "cpu": 16000}, {"pods": 2}).quota("r", {f"requests.{GPU}": 32})
     assert len(grant(cluster, make_gang("a").workers(4)).nodes) == 4

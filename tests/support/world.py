@@ -43,6 +43,8 @@ Object = dict[str, Any]
 MIRRORED = (TRAINING_JOBS, PODS, CONFIG_MAPS, SERVICES, PERSISTENT_VOLUME_CLAIMS, RESOURCE_QUOTAS)
 TEST_LABEL = "test.trainyard.dev/world"
 RECONNECT_SECONDS = 0.2
+CLOSE_SECONDS = 30.0
+"""For clearing away all that a world has made; a server that answers needs a fraction of it."""
 ALIVE = "kwok.trainyard.dev/alive"
 """Label of fake nodes whose kubelet is played."""
 
@@ -77,6 +79,7 @@ class World:
             self._watches.append(asyncio.create_task(self._follow(resource, page.resource_version)))
 
     async def close(self) -> None:
+        """First all that acts on the namespace, then the namespace."""
         for operator in self.operators:
             if operator.running:
                 operator.thaw()
@@ -84,17 +87,25 @@ class World:
         for task in self._watches:
             task.cancel()
         await asyncio.gather(*self._watches, return_exceptions=True)
-        if self._account:
-            with contextlib.suppress(ApiError):
-                await self._delete(CLUSTER_ROLE_BINDINGS, cluster_binding(self.namespace), None)
-        for node in self.nodes:
-            with contextlib.suppress(ApiError):
-                await self._delete(NODES, node, None)
-        for volume in self.volumes:
-            with contextlib.suppress(ApiError):
-                await self._delete(PERSISTENT_VOLUMES, volume, None)
-        with contextlib.suppress(ApiError):
-            await self._delete(NAMESPACES, self.namespace, None)
+        await self._sweep()
+
+    async def _sweep(self) -> None:
+        """A server that is dead for good costs the suite this bound once, not the client's patience for each object."""
+        left = [(CLUSTER_ROLE_BINDINGS, cluster_binding(self.namespace))] if self._account else []
+        left += [(NODES, node) for node in self.nodes]
+        left += [(PERSISTENT_VOLUMES, volume) for volume in self.volumes]
+        left += [(NAMESPACES, self.namespace)]
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while left:
+                    with contextlib.suppress(ApiError):
+                        await self._delete(*left[0], None)
+                    left.pop(0)
+        except (TimeoutError, Unreachable) as error:
+            why = str(error) or f"not done within {CLOSE_SECONDS:.0f} s"
+            names = ", ".join(f"{resource.plural}/{name}" for resource, name in left)
+            print(f"{self.namespace} is not cleared away, for {self.cluster.name}'s API server is no help: {why}")
+            print(f"left there: {names}")
 
     async def _follow(self, resource: Resource, version: str) -> None:
         """Watch for ever, over outages of the API server too."""
@@ -184,13 +195,13 @@ class World:
         await self.until(lambda: self.phase(job) in phases, f"{job} in phase {' or '.join(phases)}", seconds)
         await self.seen(PODS)
 
-    async def seen(self, resource: Resource) -> None:
+    async def seen(self, resource: Resource, seconds: float = 60.0) -> None:
         """The mirror knows what happened to these until now: kinds are watched apart, and a status that tells of a pod
         may be seen before it, as may the end of a pod before that of its job."""
         if not self._watches:
             return
         try:
-            page = await self._listed(resource)
+            page = await self._listed(resource, seconds)
         except NotFound:  # the kind itself is gone
             return
         there = {p["metadata"]["uid"]: int(p["metadata"]["resourceVersion"]) for p in page.items}
@@ -201,14 +212,19 @@ class World:
             gone = [uid for uid, version in mirrored.items() if version <= listed and uid not in there]
             return self._heard.get(resource.kind, 0) >= newest and not gone
 
-        await self.until(told, f"{resource.plural} at version {newest}")
+        await self.until(told, f"{resource.plural} at version {newest}", seconds)
 
-    async def _listed(self, resource: Resource) -> Page:
-        while True:
-            try:
-                return await self.client.list(resource, self.namespace)
-            except (Unreachable, ServerError):  # some tests kill the API server
-                await asyncio.sleep(RECONNECT_SECONDS)
+    async def _listed(self, resource: Resource, seconds: float) -> Page:
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    try:
+                        return await self.client.list(resource, self.namespace)
+                    except (Unreachable, ServerError):  # some tests kill the API server
+                        await asyncio.sleep(RECONNECT_SECONDS)
+        except TimeoutError:
+            what = f"a list of {resource.plural} from the API server"
+            raise AssertionError(f"not within {seconds:.0f} s: {what}\n{self.describe()}") from None
 
     async def poll(self, probe: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
         """The first true answer of something that no watch tells of, such as a log."""
@@ -355,19 +371,19 @@ class World:
         keys = {f"kwok.trainyard.dev/{name.replace('_', '-')}": value for name, value in annotations.items()}
         await self.client.patch(PODS, pod, {"metadata": {"annotations": keys}}, self.namespace)
 
-    async def set_quota(self, name: str, pods: int) -> None:
+    async def set_quota(self, name: str, many: int, key: str = "pods") -> None:
         """Allow this namespace so many pods (fewer than 1000: they would read `1k`); returns once admission knows."""
-        spec = {"hard": {"pods": str(pods)}}
+        spec = {"hard": {key: str(many)}}
         try:
             await self.client.patch(RESOURCE_QUOTAS, name, {"spec": spec}, self.namespace)
         except NotFound:
             meta = {"name": name}
             await self.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": spec})
-        await self.until(lambda: self._quota_holds(name, pods), f"quota {name} to be counted")
+        await self.until(lambda: self._quota_holds(name, many, key), f"quota {name} to be counted")
 
-    def _quota_holds(self, name: str, pods: int) -> bool:
+    def _quota_holds(self, name: str, many: int, key: str) -> bool:
         status = (self.get("ResourceQuota", name) or {}).get("status") or {}
-        return bool((status.get("hard") or {}).get("pods") == str(pods) and "pods" in (status.get("used") or {}))
+        return bool((status.get("hard") or {}).get(key) == str(many) and key in (status.get("used") or {}))
 
     async def delete_config_map(self, name: str) -> None:
         await self._delete(CONFIG_MAPS, name, self.namespace)

@@ -28,7 +28,9 @@ LABEL_NAMED: Final = f"{GROUP}/named"  # on pods whose names the Service answers
 ANNOTATION_BUILD: Final = f"{GROUP}/build"
 
 ENV_PREFIX: Final = "TRAINYARD_"
+ENV_CHECKPOINT_DIR: Final = f"{ENV_PREFIX}CHECKPOINT_DIR"
 VOLUME_PREFIX: Final = "trainyard-"
+CHECKPOINT_VOLUME: Final = f"{VOLUME_PREFIX}checkpoint"
 RESERVED_FOLDER: Final = "/etc/trainyard"  # where the hosts ConfigMap is mounted
 TRAINER: Final = "trainer"
 

@@ -35,8 +35,8 @@ _BOUNDS = {"ge": "minimum", "le": "maximum"}
 
 COLUMNS = (
     ("Phase", "string", ".status.phase", 0, "Where the job is."),
-    ("Ready", "string", ".status.ready", 0, "Ready pods of all pods."),
-    ("Restarts", "integer", ".status.restarts.total", 0, "Attempts closed so far."),
+    ("Ready", "string", ".status.ready", 0, "Replicas that are ready or have completed, of all."),
+    ("Restarts", "integer", ".status.restarts.total", 0, "Attempts closed by a failure or a disruption."),
     ("GPUs", "integer", ".status.gpus", 0, "Accelerators of the whole gang."),
     ("Age", "date", ".metadata.creationTimestamp", 0, "Time since the job was made."),
     ("Attempt", "integer", ".status.attempt", 1, "Number of the current attempt."),
@@ -120,7 +120,7 @@ def _root() -> Schema:
     }
     for rule in RULES:
         for place in rule.at:
-            _at(root, place).setdefault("x-kubernetes-validations", []).append(rule.manifest())
+            _at(root, place).setdefault("x-kubernetes-validations", []).append(rule.manifest(place))
     return root
 
 

@@ -155,7 +155,7 @@ class Reason(Documented):
     )
     OTHER_GANG_BINDING = (
         "OtherGangBinding",
-        "A start of this Delegated job was rolled back and another Delegated gang is only partly bound: "
+        "A start of this Delegated job was rolled back and another Delegated gang is not wholly bound: "
         "starting both could make each wait for nodes that the other has.",
     )
     BACKOFF = (
@@ -167,10 +167,15 @@ class Reason(Documented):
         "A failure is not yet blamed (at most 90 s) and the budget might already be spent; the next attempt "
         "waits for the verdict.",
     )
+    OBJECT_REFUSED = (
+        "ObjectRefused",
+        "The API server refuses an object that the job needs beside its pods (a ConfigMap, the Service, the claim), or "
+        "a webhook on its way does not answer. It is asked for again every 30 s.",
+        "The message says what is refused and why: mend the policy, the webhook or the claim template.",
+    )
     POD_REFUSED = (
         "PodRefused",
-        "The API server refuses the job's pods, or its other objects, as the template makes them; its own words "
-        "are in the message.",
+        "The API server refuses the job's pods as the template makes them; its own words are in the message.",
         "Mend what the message names: suspend, edit, resume; or ask who runs the admission policy.",
     )
     POD_SECURITY = (

@@ -71,9 +71,9 @@ class RoleStatus(StatusModel):
     desired: Pods = 0
     """Replicas of the attempt."""
     created: Pods = 0
-    """Pods that exist."""
+    """Pods that were created; those that are done, or were seen to go, count too."""
     scheduled: Pods = 0
-    """Pods bound to a node."""
+    """Pods bound to a node; those that are done count too."""
     ready: Pods = 0
     """Pods whose trainer has started and is ready."""
     failed: Pods = 0
@@ -147,7 +147,7 @@ class JobStatus(StatusModel):
     reason: Word | None = None
     """Why the job is in this phase."""
     ready: Word = ""
-    """Ready pods of all pods, such as 14/16."""
+    """Replicas that are ready or have completed, of all, such as 14/16."""
     gpus: Count = 0
     """Accelerators of one attempt."""
     observed_generation: Count = 0

@@ -310,7 +310,8 @@ class FailurePolicy(Model):
     restart_grace_period_seconds: Annotated[Whole, Field(ge=1, le=3600)] = 10
     """Grace of the closed attempt's pods; the template's own grace is for deletion and suspension."""
     keep_failed_pods: Annotated[Whole, Field(ge=0, le=100)] = 1
-    """Failed pods of closed attempts that are kept to be read, newest first."""
+    """Failed pods that are kept to be read: of each closed attempt only the one that failed first, the newest attempts
+    before older ones. None where a quota counts them and leaves the gang no room."""
     dead_node: DeadNode = DeadNode()
     """What happens when a node stops answering for good."""
 
@@ -353,4 +354,5 @@ class JobSpec(Model):
     ttl_seconds_after_finished: Annotated[Whole, Field(ge=0, le=YEAR)] | None = None
     """The finished job is deleted after this time. Left out: it is kept."""
     clean_pods: CleanPods = CleanPods.RUNNING
-    """Pods that go once the job has finished: Running ones, All, or None. Live ones always go."""
+    """Which pods go once the job has finished. Live ones always go, and with All the ended ones too. Running and None
+    do the same: both leave the ended ones to be read."""

@@ -46,6 +46,7 @@ WAITS: Mapping[Reason, Wait] = {
     Reason.AWAITING_CAUSE: Wait(deadline="the setting `settleTime` after the failure"),
     Reason.INVALID_SPEC: Wait(outside=_SPEC),
     Reason.POD_REFUSED: Wait(outside="the job's owner, or whoever runs the admission policy; asked again every 30 s"),
+    Reason.OBJECT_REFUSED: Wait(outside="whoever runs the admission policy or webhook; asked again every 30 s"),
     Reason.POD_SECURITY: Wait(outside=_SPEC),
     Reason.EARLIER_ATTEMPT_ENDING: Wait(
         deadline="the pods' grace",

@@ -5,12 +5,24 @@ What is stored is the truth: a record that exists already is the record, whateve
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from trainyard.engine.guards import nothing_live
-from trainyard.engine.hands import Hands, Outcome, Pass, create_owned
-from trainyard.kube.errors import Conflict, NotFound
-from trainyard.kube.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, SERVICES, TRAINING_JOBS
+from trainyard.engine.hands import Hands, Outcome, Pass, create_owned, keeps_out
+from trainyard.kube.client import Object
+from trainyard.kube.errors import ApiError, Conflict, NotFound
+from trainyard.kube.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, SERVICES, TRAINING_JOBS, Resource
 from trainyard.launch import claim_name
-from trainyard.model.plan import ConfirmRecord, CreateHosts, CreateRecord, DeleteHosts, DeleteJob, DeleteRecord
+from trainyard.model.plan import (
+    ConfirmRecord,
+    CreateHosts,
+    CreateRecord,
+    DeleteHosts,
+    DeleteJob,
+    DeleteRecord,
+    ObjectRefusal,
+)
 from trainyard.model.translate import child_view, claim_view, record_view
 from trainyard.model.views import JobView
 
@@ -24,7 +36,7 @@ async def create_record(hands: Hands, step: Pass, create: CreateRecord) -> Outco
         return Outcome.BLOCKED
     if not _as_planned(hands, job):  # a live look at ten thousand pods takes its time
         return Outcome.MOOT
-    raw = await create_owned(hands, step, CONFIG_MAPS, hands.manifests.record(job, draft))
+    raw = await _create(hands, step, CONFIG_MAPS, hands.manifests.record(job, draft))
     if raw is None:
         return Outcome.MOOT
     hands.store.upsert_record(child_view(raw), record_view(raw))
@@ -43,7 +55,7 @@ async def create_hosts(hands: Hands, step: Pass, create: CreateHosts) -> Outcome
     record = hands.store.children.records(step.snapshot.uid).get(create.attempt)
     if job is None or record is None or not job.status.open or job.status.attempt != create.attempt:
         return Outcome.MOOT
-    raw = await create_owned(hands, step, CONFIG_MAPS, hands.manifests.hosts(job, record))
+    raw = await _create(hands, step, CONFIG_MAPS, hands.manifests.hosts(job, record))
     if raw is None:
         return Outcome.MOOT
     view = child_view(raw)
@@ -52,7 +64,7 @@ async def create_hosts(hands: Hands, step: Pass, create: CreateHosts) -> Outcome
 
 
 async def create_service(hands: Hands, step: Pass) -> Outcome:
-    raw = await create_owned(hands, step, SERVICES, hands.manifests.service(step.job))
+    raw = await _create(hands, step, SERVICES, hands.manifests.service(step.job))
     if raw is None:
         return Outcome.MOOT
     hands.store.upsert_service(child_view(raw))
@@ -63,12 +75,32 @@ async def create_claim(hands: Hands, step: Pass) -> Outcome:
     """A retained claim belongs to nobody: one that is there already is adopted."""
     body = hands.manifests.claim(step.job)
     adopt = not body["metadata"].get("ownerReferences")
-    raw = await create_owned(hands, step, PERSISTENT_VOLUME_CLAIMS, body, adopt=adopt)
+    raw = await _create(hands, step, PERSISTENT_VOLUME_CLAIMS, body, adopt=adopt)
     if raw is None:
         return Outcome.MOOT
     hands.store.claim_answered(claim_view(raw))
     step.log.info("claim is there", claim=claim_name(step.job))
     return Outcome.DONE
+
+
+async def _create(
+    hands: Hands, step: Pass, resource: Resource, body: Mapping[str, Any], *, adopt: bool = False
+) -> Object | None:
+    """As `create_owned`; a refusal is noted too, for the job to tell and to try again later."""
+    notes = hands.store.memory.of(step.snapshot.uid)
+    try:
+        raw = await create_owned(hands, step, resource, body, adopt=adopt)
+    except ApiError as error:
+        if not keeps_out(error):
+            raise
+        name, attempt = body["metadata"]["name"], step.job.status.attempt
+        notes.object_refused = ObjectRefusal(
+            attempt, body["kind"], name, error.status, error.message, hands.client.clock.now()
+        )
+        step.log.warning("an object is refused", resource=str(resource), name=name, error=str(error))
+        return None
+    notes.object_refused = None
+    return raw
 
 
 async def delete_hosts(hands: Hands, step: Pass, delete: DeleteHosts) -> Outcome:

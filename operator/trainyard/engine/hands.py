@@ -16,7 +16,7 @@ from trainyard.engine.engine_settings import EngineSettings
 from trainyard.engine.store import Store
 from trainyard.engine.telemetry_port import Telemetry
 from trainyard.kube.client import Client, Object
-from trainyard.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, ServerError, Unreachable
+from trainyard.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound, ServerError, Unreachable
 from trainyard.kube.resources import TRAINING_JOBS, Resource
 from trainyard.model.cluster import Avoided
 from trainyard.model.plan import JobSnapshot
@@ -103,6 +103,13 @@ def is_passing(error: Exception) -> bool:
 def is_refusal(error: Exception) -> bool:
     """The API server will not have this object, however often it is asked."""
     return isinstance(error, ApiError) and 400 <= error.status < 500 and error.status not in (401, 404, 409, 410, 429)
+
+
+def keeps_out(error: Exception) -> bool:
+    """It was not created, and somebody has to mend that: it is refused, or a webhook on the way does not answer."""
+    if isinstance(error, Forbidden) and error.namespace_terminating:
+        return False  # nothing is to be mended there
+    return is_refusal(error) or (isinstance(error, ServerError) and error.webhook_failed)
 
 
 async def create_owned(

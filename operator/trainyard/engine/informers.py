@@ -30,7 +30,7 @@ from trainyard.kube.resources import (
     Resource,
 )
 from trainyard.model import translate
-from trainyard.model.views import ClaimView, JobView, Key, PodView
+from trainyard.model.views import JobView, Key, PodView
 
 Watch = Callable[..., Informer[Any]]
 """An informer in the making: client and patience are given."""
@@ -39,14 +39,13 @@ Watch = Callable[..., Informer[Any]]
 def build_informers(
     client: Client, store: Store, namespaces: tuple[str, ...], silence: float = SILENCE
 ) -> list[Informer[Any]]:
-    """In the order in which they should be filled: storage classes tell how claims are to be read."""
+    """One for each kind and place; in whichever order they are filled, the store comes to hold the same."""
     watch = partial(Informer, client, silence=silence)
     scope = namespaces or None
-    late: set[str] = set()
     return [
-        *_of_the_cluster(watch, store, late),
+        *_of_the_cluster(watch, store),
         *_of_jobs(watch, store, scope),
-        *_around(watch, store, scope, late),
+        *_around(watch, store, scope),
         *_elsewhere(watch, store, namespaces),
     ]
 
@@ -127,14 +126,10 @@ def _elsewhere(watch: Watch, store: Store, namespaces: tuple[str, ...]) -> list[
     ]
 
 
-def _around(watch: Watch, store: Store, scope: tuple[str, ...] | None, late: set[str]) -> list[Informer[Any]]:
+def _around(watch: Watch, store: Store, scope: tuple[str, ...] | None) -> list[Informer[Any]]:
     """What else in a namespace decides whether a job may start."""
-
-    def read_claim(raw: Object) -> ClaimView:
-        return translate.claim_view(raw, frozenset(late))
-
     return [
-        watch(PERSISTENT_VOLUME_CLAIMS, translate=read_claim, sink=sinks.claim_sink(store), namespaces=scope),
+        watch(PERSISTENT_VOLUME_CLAIMS, translate=translate.claim_view, sink=sinks.claim_sink(store), namespaces=scope),
         watch(
             RESOURCE_QUOTAS,
             translate=sinks.read_quota,
@@ -145,7 +140,7 @@ def _around(watch: Watch, store: Store, scope: tuple[str, ...] | None, late: set
     ]
 
 
-def _of_the_cluster(watch: Watch, store: Store, late: set[str]) -> list[Informer[Any]]:
+def _of_the_cluster(watch: Watch, store: Store) -> list[Informer[Any]]:
     """Cluster-scoped kinds, none of which an installation must grant."""
 
     def optional(resource: Resource, read: Callable[[Object], Any], sink: sinks.KindSink[Any]) -> Informer[Any]:
@@ -153,7 +148,7 @@ def _of_the_cluster(watch: Watch, store: Store, late: set[str]) -> list[Informer
 
     named = sinks.read_named
     return [
-        optional(STORAGE_CLASSES, named(translate.binds_late), sinks.late_class_sink(late)),
+        optional(STORAGE_CLASSES, named(translate.binds_late), sinks.storage_class_sink(store)),
         optional(NODES, translate.node_view, sinks.node_sink(store)),
         optional(PERSISTENT_VOLUMES, named(translate.volume_view), sinks.volume_sink(store)),
         optional(

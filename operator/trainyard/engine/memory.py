@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from trainyard.kube.clock import steady
 from trainyard.model.cluster import GangRequest, Grant, Refusal, Reservation
-from trainyard.model.plan import CreateRefusal, ProbeResult
+from trainyard.model.plan import CreateRefusal, ObjectRefusal, ProbeResult
 
 FOREIGN_SECONDS = 10.0
 """How long a foreign object under a name of ours is believed to stand there before the name is tried again: one POST
@@ -28,6 +28,7 @@ class Notes:
     """Fact → when this process first saw it, without a break since."""
     probe: ProbeResult | None = None
     refused: CreateRefusal | None = None
+    object_refused: ObjectRefusal | None = None
     record_missing: int = -1
     """The attempt whose record a live GET did not find."""
     foreign: dict[str, float] = field(default_factory=dict)
@@ -108,11 +109,11 @@ class Memory:
         return True
 
     def refuse(self, refusal: Refusal) -> bool:
-        """True where the job waits for another reason than before, or, said rarely, in other words: numbers that move
-        with every change of the cluster must not become a write for every waiting job."""
+        """True where the job waits for another reason or until another time than before, or, said rarely, in other
+        words: numbers that move with every change of the cluster must not become a write for every waiting job."""
         notes, now = self.of(refusal.uid), self._clock()
         before = notes.refusal
-        same = before is not None and before.reason is refusal.reason
+        same = before is not None and (before.reason, before.until) == (refusal.reason, refusal.until)
         if (
             before is not None
             and same

@@ -145,7 +145,8 @@ class Engine:
         """Until cancelled. Raises EngineDead where only a new process helps."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._fill(group), name="informers")
+                for informer in self._informers:
+                    group.create_task(informer.run(), name=f"informer {informer.resource}")
                 group.create_task(self._elections(), name="elections")
                 group.create_task(self._events.run(), name="events")
                 group.create_task(self._watch_over(), name="watchdog")
@@ -201,15 +202,6 @@ class Engine:
         """The fence has closed and the workers are cancelled; a standby keeps only what it watches."""
         await self._idle.wait()
         self.queue.clear()
-
-    async def _fill(self, group: asyncio.TaskGroup) -> None:
-        """All at once, but for the storage classes, which go first: they tell how claims are to be read."""
-        first, *others = self._informers
-        group.create_task(first.run(), name=f"informer {first.resource}")
-        while not first.synced and first.refused is None:  # noqa: ASYNC110 (a refusal is no event)
-            await asyncio.sleep(POLL_SECONDS)
-        for informer in others:
-            group.create_task(informer.run(), name=f"informer {informer.resource}")
 
     async def _filled(self) -> None:
         """Every informer was given everything once; those that need not be there may be refused instead."""

@@ -42,6 +42,8 @@ class PodChange:
     freed: bool = False
     """A node has more room than before."""
     settled: bool = False
+    vacated: bool = False
+    """So did that of its live pods, or of the unbound ones: jobs other than its own may wait for that."""
     shared: frozenset[str] = frozenset()
     """Nodes that got their first foreign accelerator pod, or lost their last."""
 
@@ -79,7 +81,8 @@ class PodTable:
         view = _first_seen_ended(view)
         self.pods[view.uid] = view
         freed, shared = self._count_usage(before, view)
-        return PodChange(before, view, freed, self._index(before, view), shared)
+        settled, vacated = self._index(before, view)
+        return PodChange(before, view, freed, settled, vacated, shared)
 
     def disown(self, uid: str) -> None:
         """Its owner turned out not to be one: from here on it is a stranger."""
@@ -100,13 +103,13 @@ class PodTable:
         if before is None:
             return None
         freed, shared = self._count_usage(before, None)
-        settled = self._index(before, None)
+        settled, vacated = self._index(before, None)
         last = before
         if final is not None and not before.exited:
             last = _first_seen_ended(final)
         if before.job_uid:
             self.gangs.setdefault(before.job_uid, Gang()).collected[uid] = last
-        return PodChange(before, None, freed, settled, shared)
+        return PodChange(before, None, freed, settled, vacated, shared)
 
     def gang(self, owner: str) -> Gang:
         """The pods of one owner; empty for an unknown one, and then not kept."""
@@ -137,6 +140,10 @@ class PodTable:
         """Pods that a job of this name left to nobody."""
         return [self.pods[uid] for uid in self._left_behind.get(key, ())]
 
+    def all_left_behind(self) -> Iterable[PodView]:
+        """Those of every name."""
+        return (self.pods[uid] for uids in self._left_behind.values() for uid in uids)
+
     def owners_on(self, node: str) -> tuple[str, ...]:
         """UIDs of the owners of pods bound to this node."""
         return tuple(self._owners_by_node.get(node, ()))
@@ -159,22 +166,22 @@ class PodTable:
 
     # indices
 
-    def _index(self, before: PodView | None, after: PodView | None) -> bool:
+    def _index(self, before: PodView | None, after: PodView | None) -> tuple[bool, bool]:
         for pod, by in ((before, -1), (after, 1)):
             if pod is not None and pod.left_behind:
                 self._count_owner(self._left_behind, Key(pod.namespace, pod.job), pod.uid, by)
         owner_before = before.job_uid if before is not None else ""
         owner_after = after.job_uid if after is not None else ""
-        settled = False
+        reached = _NOTHING_REACHED
         if before is not None and owner_before != owner_after:
             if owner_before:
-                settled = self._leave(owner_before, before)
+                reached = self._leave(owner_before, before)
             before = None
         if owner_after and after is not None:
-            settled = self._join(owner_after, before, after)
-        return settled
+            reached = self._join(owner_after, before, after)
+        return reached
 
-    def _join(self, owner: str, before: PodView | None, after: PodView) -> bool:
+    def _join(self, owner: str, before: PodView | None, after: PodView) -> tuple[bool, bool]:
         gang = self.gangs.get(owner)
         if gang is None:
             gang = self.gangs[owner] = Gang()
@@ -191,15 +198,15 @@ class PodTable:
                 self._count_owner(self._owners_by_node, after.node, owner, 1)
         return _recount(gang, before, after)
 
-    def _leave(self, owner: str, before: PodView) -> bool:
+    def _leave(self, owner: str, before: PodView) -> tuple[bool, bool]:
         gang = self.gangs[owner]
         del gang.pods[before.uid]
         self._count_owner(self._owners_by_name, Key(before.namespace, before.job), owner, -1)
         if before.node:
             self._count_owner(self._owners_by_node, before.node, owner, -1)
-        settled = _recount(gang, before, None)
+        reached = _recount(gang, before, None)
         self._drop_if_empty(owner, gang)
-        return settled
+        return reached
 
     def _drop_if_empty(self, owner: str, gang: Gang) -> None:
         if not gang.pods and not gang.collected:
@@ -306,15 +313,19 @@ def _bump(counts: dict[_C, int], name: _C, by: int) -> None:
         counts.pop(name, None)
 
 
-def _recount(gang: Gang, before: PodView | None, after: PodView | None) -> bool:
-    """Keep the owner's counts; True where one of them has just reached zero."""
+_NOTHING_REACHED = (False, False)
+
+
+def _recount(gang: Gang, before: PodView | None, after: PodView | None) -> tuple[bool, bool]:
+    """Keep the owner's counts: whether one of them has just reached zero, and whether that is one that others await."""
     live = _live(after) - _live(before)
     unbound = _unbound(after) - _unbound(before)
     unready = _unready(after) - _unready(before)
     gang.live += live
     gang.unbound += unbound
     gang.unready += unready
-    return (live < 0 and gang.live == 0) or (unbound < 0 and gang.unbound == 0) or (unready < 0 and gang.unready == 0)
+    vacated = (live < 0 and gang.live == 0) or (unbound < 0 and gang.unbound == 0)
+    return vacated or (unready < 0 and gang.unready == 0), vacated
 
 
 def _live(pod: PodView | None) -> int:

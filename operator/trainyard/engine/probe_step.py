@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from trainyard.api.effective import effective_roles
-from trainyard.engine.hands import Hands, Outcome, Pass, is_refusal
+from trainyard.engine.hands import Hands, Outcome, Pass, keeps_out
 from trainyard.kube.errors import ApiError, Forbidden
 from trainyard.kube.resources import PODS
 from trainyard.model.plan import ProbeResult
@@ -48,7 +48,7 @@ async def _probe(hands: Hands, job: JobView, role: str) -> Resources | ApiError:
     try:
         answer = await hands.client.create(PODS, hands.manifests.probe(job, role), dry_run=True)
     except ApiError as error:
-        if is_refusal(error) and not (isinstance(error, Forbidden) and error.namespace_terminating):
+        if keeps_out(error):
             return error
         raise
     return pod_resources(answer["spec"])

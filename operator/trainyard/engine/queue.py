@@ -16,6 +16,8 @@ from trainyard.kube.clock import steady
 from trainyard.model.views import Key
 
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 60.0
+MOOT_ENTRIES = 1000
+"""As many may lie in the heap beside twice the targets that wait, before all is put in order."""
 
 
 class Target(NamedTuple):
@@ -145,8 +147,17 @@ class WorkQueue:
 
     def _push(self, due: float, target: Target) -> None:
         heapq.heappush(self._heap, (due, next(self._order), target))
+        if len(self._heap) > 2 * len(self._due) + MOOT_ENTRIES:
+            self._rebuild()
         if self._heap[0][0] == due:
             self._changed.set()
+
+    def _rebuild(self) -> None:
+        """One entry for each target. What an earlier time made moot would otherwise stay until its own comes, and a
+        deadline in days leaves such an entry at every pass. Active targets are put in when they are released."""
+        waiting = ((due, target) for target, due in self._due.items() if target not in self._active)
+        self._heap = [(due, next(self._order), target) for due, target in waiting]
+        heapq.heapify(self._heap)
 
     def _fresh(self) -> Iterator[tuple[float, Target]]:
         """The first entry that still stands; entries made moot by an earlier due time are dropped on the way."""

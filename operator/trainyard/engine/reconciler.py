@@ -11,7 +11,8 @@ from functools import partial
 import structlog
 
 from trainyard.engine.executor import Executor
-from trainyard.engine.hands import Hands, Outcome, Pass
+from trainyard.engine.guards import look_for_nodes
+from trainyard.engine.hands import Hands, Outcome, Pass, is_refusal
 from trainyard.engine.queue import Target, WorkQueue
 from trainyard.engine.snapshots import job_snapshot
 from trainyard.kube.clock import steady
@@ -84,6 +85,11 @@ class Reconciler:
             self._hands.telemetry.visited(steady() - started)
 
     def _failed(self, target: Target, error: Exception) -> None:
+        if is_refusal(error) or not isinstance(error, KubeError):
+            # Whoever cannot go on must not keep nodes from those that can.
+            memory, job = self._hands.store.memory, self._hands.store.jobs.get(target.key)
+            if job is not None and not target.uid and (memory.ask(job.uid, None) | memory.drop_grant(job.uid)):
+                self._wake_scheduler()
         asked = error.retry_after if isinstance(error, ApiError) else None
         pause = self._queue.failed(target, asked or 0.0)
         self._hands.telemetry.planned(0.0, "failed")
@@ -105,6 +111,9 @@ class Reconciler:
             snapshot = job_snapshot(self._hands.store, target, self._pace.pause)
             if snapshot is None:
                 return True
+            if snapshot.unsure_nodes:
+                await look_for_nodes(self._hands, snapshot.unsure_nodes)
+                continue
             now = self._hands.client.clock.now()
             self._see(snapshot, now)
             plan = self._planner(snapshot, now, self._hands.settings.planning)

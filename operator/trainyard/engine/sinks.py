@@ -58,7 +58,8 @@ class KindSink(Generic[V]):
     """The objects held, in one namespace or in all."""
     key: Callable[[V], ObjectKey]
     version: Callable[[ObjectKey], int] = lambda _: 0
-    """resourceVersion of what is held, 0 where that is not kept."""
+    """resourceVersion of what is held; 0 for kinds that nothing but one watch tells of, so that nothing held is newer
+    than a list."""
 
     def replace(
         self,
@@ -72,7 +73,7 @@ class KindSink(Generic[V]):
         """Deletes first: an object may have been replaced by another of its name."""
         listed = {self.key(view).uid for view in views} | {key.uid for key in unreadable}
         for key in self.known(namespace):
-            # An answer newer than the list brought it in: the watch that follows will tell of it.
+            # What is newer than the list came by an answer, or by a watch beside it: the watch will tell of its end.
             if key.uid not in listed and self.version(key) <= int(resource_version or 0):
                 self.delete_view(key, None)
         for view in views:
@@ -177,21 +178,35 @@ def config_map_sink(store: Store) -> KindSink[ConfigMapChild]:
     def known(namespace: str | None) -> set[ObjectKey]:
         return {ObjectKey("", "", uid) for uid in store.children.config_map_uids(namespace)}
 
-    return KindSink(upsert, lambda key, _: store.delete_config_map(key.uid), known, lambda seen: _key(seen.child))
+    def version(key: ObjectKey) -> int:
+        return store.children.config_map_version(key.uid)
+
+    def delete(key: ObjectKey, _: ConfigMapChild | None) -> None:
+        store.delete_config_map(key.uid)
+
+    return KindSink(upsert, delete, known, lambda seen: _key(seen.child), version)
 
 
 def service_sink(store: Store) -> KindSink[ChildView]:
     def known(namespace: str | None) -> set[ObjectKey]:
-        return {ObjectKey("", "", uid) for uid in store.children.service_uids(namespace)}
+        return {_key(service) for service in store.children.services(namespace)}
 
-    return KindSink(store.upsert_service, lambda key, _: store.delete_service(key.uid), known, _key)
+    def version(key: ObjectKey) -> int:
+        service = store.children.service(Key(key.namespace, key.name))
+        return service.resource_version if service is not None else 0
+
+    return KindSink(store.upsert_service, lambda key, _: store.delete_service(key.uid), known, _key, version)
 
 
 def claim_sink(store: Store) -> KindSink[ClaimView]:
     def known(namespace: str | None) -> set[ObjectKey]:
         return {_key(claim) for claim in store.claims.values() if namespace in (None, claim.namespace)}
 
-    return KindSink(store.upsert_claim, lambda key, _: store.delete_claim(key.uid), known, _key)
+    def version(key: ObjectKey) -> int:
+        claim = store.claims.get(Key(key.namespace, key.name))
+        return claim.resource_version if claim is not None else 0
+
+    return KindSink(store.upsert_claim, lambda key, _: store.delete_claim(key.uid), known, _key, version)
 
 
 def quota_sink(store: Store) -> KindSink[QuotaSeen]:
@@ -243,9 +258,9 @@ def named_sink_with_name(
     )
 
 
-def late_class_sink(late: set[str]) -> KindSink[NamedSeen[bool]]:
-    """Keeps the names of the storage classes that bind at the first consumer."""
-    return named_sink_with_name(lambda name, binds: late.add(name) if binds else late.discard(name), late.discard)
+def storage_class_sink(store: Store) -> KindSink[NamedSeen[bool]]:
+    """Of a storage class nothing counts but whether it binds at the first consumer."""
+    return named_sink_with_name(store.upsert_storage_class, store.delete_storage_class)
 
 
 def volume_sink(store: Store) -> KindSink[NamedSeen[VolumeView]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from trainyard.api.names import service_name, uid5
+from trainyard.api.reasons import Cause, ConditionType
+from trainyard.api.types import Placement
 from trainyard.engine.pods import Gang
 from trainyard.engine.queue import Target
 from trainyard.engine.store import Store
@@ -29,9 +31,10 @@ def job_snapshot(store: Store, target: Target, pace: float = 0.0) -> JobSnapshot
         return None
     memory, notes, uid = store.memory, store.memory.of(job.uid), job.uid
     gang, records = store.gang(uid), dict(store.children.records(uid))
-    grant = memory.grant(uid)
+    grant, strangers = memory.grant(uid), _strangers(store, target.key, uid)
     sees_nodes = "nodes" not in store.unseen
-    promised, strangers = [*records.values()], _strangers(store, target.key, uid)
+    named = _named_nodes(gang, records.values())
+    named.update(grant.nodes if grant is not None else (), (p.node for p in strangers))
     return JobSnapshot(
         key=target.key,
         job=job,
@@ -45,9 +48,8 @@ def job_snapshot(store: Store, target: Target, pace: float = 0.0) -> JobSnapshot
         service=store.children.service(Key(job.namespace, service_name(job.name, uid5(uid)))),
         claim=_claim(store, job),
         foreign_names=memory.foreign_names(uid),
-        nodes=_nodes(
-            store, gang, promised, (*(grant.nodes if grant is not None else ()), *(p.node for p in strangers))
-        ),
+        nodes=_nodes(store, named),
+        unsure_nodes=_unsure(store, named) if sees_nodes else (),
         silent=dict(store.silent) if sees_nodes else {},
         node_count=len(store.nodes) if sees_nodes else 0,
         request=notes.request,
@@ -55,6 +57,7 @@ def job_snapshot(store: Store, target: Target, pace: float = 0.0) -> JobSnapshot
         refusal=notes.refusal,
         probe=notes.probe,
         create_refused=notes.refused,
+        object_refused=notes.object_refused,
         namespace_terminating=_terminating(store, job.namespace),
         unseen=store.unseen,
         seen=memory.seen(uid),
@@ -76,7 +79,7 @@ def cluster_snapshot(store: Store) -> ClusterSnapshot:
         namespaces=dict(store.namespaces),
         directories=tuple(_directories(store)),
         foreign=dict(store.table.foreign),
-        partly_bound=tuple(_partly_bound(store)),
+        binding=tuple(_binding(store)),
         host_ports=dict(store.table.host_ports),
         resident=dict(store.table.resident),
         unseen=store.unseen,
@@ -96,7 +99,7 @@ def _orphan_snapshot(store: Store, target: Target) -> JobSnapshot | None:
         pods=pods,
         records=records,
         hosts=dict(store.children.hosts(target.uid)),
-        nodes=_nodes(store, gang, records.values(), ()),
+        nodes=_nodes(store, _named_nodes(gang, records.values())),
         namespace_terminating=_terminating(store, target.key.namespace),
         unseen=store.unseen,
         seen=store.memory.seen(target.uid),
@@ -122,15 +125,24 @@ def _claim(store: Store, job: JobView) -> ClaimView | None:
     return store.claims.get(Key(job.namespace, name)) if name else None
 
 
-def _nodes(store: Store, gang: Gang, records: Iterable[Record], others: Iterable[str]) -> Mapping[str, NodeView]:
-    if "nodes" in store.unseen:
-        return {}  # as they were when they could still be read: worse than nothing
-    names = set(others)
+def _named_nodes(gang: Gang, records: Iterable[Record]) -> set[str]:
+    names: set[str] = set()
     for record in records:
         names.update(record.nodes)
     for pods in (gang.pods, gang.collected):
         names.update([pod.node for pod in pods.values()])
+    return names
+
+
+def _nodes(store: Store, names: Iterable[str]) -> Mapping[str, NodeView]:
+    if "nodes" in store.unseen:
+        return {}  # as they were when they could still be read: worse than nothing
     return {name: node for name in names if (node := store.nodes.get(name)) is not None}
+
+
+def _unsure(store: Store, names: set[str]) -> tuple[str, ...]:
+    absent = names - store.nodes.keys()
+    return tuple(sorted(name for name in absent if name and name not in store.gone_nodes)) if absent else ()
 
 
 def _shared(store: Store, record: Record | None) -> tuple[str, ...]:
@@ -150,12 +162,12 @@ def _reservations(store: Store) -> tuple[Reservation, ...]:
 
 def _directories(store: Store) -> Iterable[HeldDirectory]:
     """Of every job that has begun and not ended, also between its attempts: who resumed from its checkpoints then would
-    have them overwritten. A suspension ends it too, and takes `startedAt` with it."""
-    for job in (*store.jobs.values(), *store.departed.values()):
-        alive = job.deletion is None and job.uid not in store.departed
+    have them overwritten. A suspension ends it too, and takes `startedAt` with it. And of pods whose job is gone: they
+    tell themselves where they write, whatever this process has seen of their job."""
+    for job in store.jobs.values():
         begun = job.status.started_at is not None and not job.status.terminal
         opening = _opening(store, job)
-        entitled, in_use = alive and (begun or opening), opening or store.gang(job.uid).live > 0
+        entitled, in_use = opening or (begun and job.deletion is None), opening or store.gang(job.uid).live > 0
         if not (entitled or in_use):
             continue
         current = _current_place(store, job)
@@ -164,6 +176,18 @@ def _directories(store: Store) -> Iterable[HeldDirectory]:
             place = record.claim, record.directory
             if record.claim and place != current and _lives(store, record):
                 yield from _held(job, place, in_use=True, ending=True)
+    yield from dict.fromkeys(
+        HeldDirectory(pod.namespace, pod.claim, pod.directory, pod.job, pod.job_uid or pod.left_behind, ending=True)
+        for pod in _without_job(store)
+        if pod.claim and not pod.terminal
+    )
+
+
+def _without_job(store: Store) -> Iterable[PodView]:
+    for uid, gang in store.table.gangs.items():
+        if store.job_of(uid) is None:
+            yield from gang.pods.values()
+    yield from store.table.all_left_behind()
 
 
 def _held(job: JobView, place: tuple[str, str], *, in_use: bool, ending: bool) -> Iterable[HeldDirectory]:
@@ -192,16 +216,30 @@ def _lives(store: Store, record: Record) -> bool:
 
 
 def _opening(store: Store, job: JobView) -> bool:
+    if job.deletion is not None:
+        return False  # what is there of it ends; its record may stay for as long as somebody's finalizer keeps the job
     open_or_next = not job.status.terminal and job.status.attempt in store.children.records(job.uid)
     return open_or_next or store.memory.grant(job.uid) is not None
 
 
-def _partly_bound(store: Store) -> Iterable[Key]:
+def _binding(store: Store) -> Iterable[Key]:
+    """See `ClusterSnapshot.binding`. A gang that was never rolled back and has nothing bound yet does not count: where
+    jobs keep coming, somebody's always has, and a job that was rolled back would never start again."""
+    for held in store.memory.grants.values():
+        if held.grant.placement is Placement.DELEGATED:
+            yield held.grant.key
     for job in store.jobs.values():
-        if not job.status.open:
+        if not job.status.open or job.deletion is not None or job.status.holds(ConditionType.RUNNING):
             continue
-        record, gang = store.children.records(job.uid).get(job.status.attempt), store.gang(job.uid)
-        if record is None or any(record.nodes) or not gang.pods:
+        record = store.children.records(job.uid).get(job.status.attempt)
+        if record is None or any(record.nodes):
             continue
-        if 0 < len(gang.pods) - gang.unbound < record.size:
+        pods = [pod for pod in store.gang(job.uid).pods.values() if pod.incarnation == record.attempt]
+        bound = sum(1 for pod in pods if pod.node or pod.terminal)
+        if bound < record.size and (bound or _was_rolled_back(job)):
             yield job.key
+
+
+def _was_rolled_back(job: JobView) -> bool:
+    last = job.status.episodes[-1] if job.status.episodes else None
+    return last is not None and last.attempt == job.status.attempt - 1 and last.cause is Cause.START_ROLLED_BACK

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainyard.engine.guards import nothing_live
+from trainyard.engine.guards import nothing_live, pod_absent
 from trainyard.engine.hands import Hands, Outcome, Pass, is_lost, refresh_job
 from trainyard.kube.errors import Conflict, NotFound, ServerError, Unreachable
 from trainyard.kube.resources import TRAINING_JOBS
@@ -21,6 +21,8 @@ async def write_status(hands: Hands, step: Pass, write: WriteStatus) -> Outcome:
         return Outcome.DONE
     if write.require_no_live_pods and not await nothing_live(hands, step, dead=frozenset(write.dead), strangers=False):
         return Outcome.BLOCKED
+    if write.absent_pod and not await pod_absent(hands, step, write.absent_pod):
+        return Outcome.MOOT
     try:
         raw = await hands.client.patch_status(
             TRAINING_JOBS,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from trainyard.api.constants import DEFAULT_GPU_RESOURCE
@@ -39,6 +40,8 @@ from trainyard.model.views import (
 TOMBSTONE_SECONDS = 120.0
 """Longer than any request may take: an answer that comes after its object's deletion was seen brings nothing back."""
 
+GONE_NODES = 10_000
+
 
 class Listener(Protocol):
     """Who is told of changes; called on the event loop, must only take a note."""
@@ -55,14 +58,14 @@ class Store:
 
     def __init__(self, listener: Listener, clock: Callable[[], float] = steady) -> None:
         self.jobs: dict[Key, JobView] = {}
-        self.departed: dict[str, JobView] = {}
-        """By UID, jobs that are gone while pods of theirs are live: these may still write checkpoints."""
         self.table = PodTable((DEFAULT_GPU_RESOURCE,))
         self.openings = Openings()
         self.memory = Memory(clock)
         self.nodes: dict[str, NodeView] = {}
         self.silent: dict[str, Instant] = {}
         """Nodes whose Ready is Unknown, and since when."""
+        self.gone_nodes: OrderedDict[str, None] = OrderedDict()
+        """Names of nodes that are known not to exist: seen to go, or looked for in vain. Only the newest are kept."""
         self.children = Children()
         self.claims: dict[Key, ClaimView] = {}
         self.volumes: dict[str, VolumeView] = {}
@@ -75,6 +78,8 @@ class Store:
         self._clock = clock
         self._keys: dict[str, Key] = {}
         self._tombs: OrderedDict[str, float] = OrderedDict()
+        self._late_classes: set[str] = set()
+        """Names of the storage classes that bind at the first consumer."""
 
     # jobs
 
@@ -91,13 +96,12 @@ class Store:
     def upsert_job(self, job: JobView, *, notify: bool = True) -> None:
         """`notify` is False for the executor's own answers: whoever wrote plans again anyway."""
         before = self.jobs.get(job.key)
-        if job.uid in self._tombs or (before is not None and _version(job) <= _version(before)):
+        if self._buried(job.uid) or (before is not None and _version(job) <= _version(before)):
             return
         if before is not None and before.uid != job.uid:
             self._forget_job(before)
             before = None
         self.jobs[job.key] = job
-        self.departed.pop(job.uid, None)
         if self._keys.get(job.uid) != job.key:
             self._keys[job.uid] = job.key
             self._disown(job)
@@ -122,8 +126,6 @@ class Store:
         self.memory.forget(job.uid)
         self.openings.forget(job.uid)
         self.table.forget_collected(job.uid, None)
-        if self.table.gang(job.uid).live:
-            self.departed[job.uid] = job
         if self.table.gang(job.uid).pods:
             self._mark(Target(job.key, job.uid), urgent=True)
         self._listener.capacity_changed()
@@ -155,7 +157,7 @@ class Store:
     # pods
 
     def upsert_pod(self, pod: PodView) -> None:
-        if pod.uid in self._tombs:
+        if pod.uid in self._tombs and self._buried(pod.uid):
             return
         if self._feigned(pod.job_uid, pod.namespace):
             pod = owned_by_nobody(pod)
@@ -179,12 +181,13 @@ class Store:
         self._pod_changed(change)
 
     def _pod_changed(self, change: PodChange) -> None:
-        if change.freed:
+        before, after = change.before, change.after
+        ended = after is None or after.terminal
+        if change.freed or change.vacated or (ended and before is not None and before.left_behind):
             self._listener.capacity_changed()
         for node in change.shared:
             for uid in self.children.promised_on(node):
                 self._mark_uid(uid)
-        before, after = change.before, change.after
         for pod in (before, after):
             if pod is not None and pod.left_behind:
                 self._mark(Target(Key(pod.namespace, pod.job)), urgent=True)
@@ -201,8 +204,6 @@ class Store:
                 self.table.note_news(owner)
             self._mark(Target(job.key), urgent=news or change.settled)
             return
-        if self.table.gang(owner).live == 0 and self.departed.pop(owner, None) is not None:
-            self._listener.capacity_changed()
         self._mark(Target(Key(pod.namespace, pod.job), owner), urgent=change.settled)
         # A job of that name may be waiting for this stranger to end.
         self._mark(Target(Key(pod.namespace, pod.job)), urgent=change.settled)
@@ -213,6 +214,7 @@ class Store:
         if self.nodes.get(node.name) == node:
             return  # a heartbeat
         self.nodes[node.name] = node
+        self.gone_nodes.pop(node.name, None)
         if node.ready is NodeReady.UNKNOWN:
             self.silent[node.name] = node.silent_since
         else:
@@ -220,6 +222,9 @@ class Store:
         self._node_changed(node.name)
 
     def delete_node(self, name: str) -> None:
+        self.gone_nodes[name] = None
+        while len(self.gone_nodes) > GONE_NODES:
+            self.gone_nodes.popitem(last=False)
         if self.nodes.pop(name, None) is not None:
             self.silent.pop(name, None)
             self._node_changed(name)
@@ -238,7 +243,7 @@ class Store:
     def upsert_record(self, child: ChildView, record: Record) -> None:
         """A record as stored; immutable, so the newest state differs from an older one only in its being deleted."""
         owner = child.owner_uid
-        if record.uid in self._tombs or record.job_uid != owner or self._feigned(owner, child.namespace):
+        if self._buried(record.uid) or record.job_uid != owner or self._feigned(owner, child.namespace):
             return
         if not self.children.put_record(child, record):
             return
@@ -254,7 +259,7 @@ class Store:
 
     def upsert_hosts(self, hosts: ChildView) -> None:
         owner = hosts.owner_uid
-        if not owner or hosts.uid in self._tombs or self._feigned(owner, hosts.namespace):
+        if not owner or self._buried(hosts.uid) or self._feigned(owner, hosts.namespace):
             return
         if self.children.put_hosts(hosts):
             self._mark_uid(owner)
@@ -268,7 +273,7 @@ class Store:
             self._mark_uid(owner)
 
     def upsert_service(self, service: ChildView) -> None:
-        if service.uid not in self._tombs and self.children.put_service(service):
+        if not self._buried(service.uid) and self.children.put_service(service):
             self._mark_uid(service.owner_uid)
 
     def delete_service(self, uid: str) -> None:
@@ -281,7 +286,7 @@ class Store:
         """Keep the promises of the attempt that is open or about to be."""
         job = self.job_of(owner)
         record = self.children.records(owner).get(job.status.attempt) if job is not None else None
-        status = job.status if job is not None else None
+        status = job.status if job is not None and job.deletion is None else None
         namespace = job.namespace if job is not None else ""
         if self.openings.track(owner, namespace, record, status, self.table.gang(owner).pods.values()):
             self._listener.capacity_changed()
@@ -290,14 +295,15 @@ class Store:
 
     def upsert_claim(self, claim: ClaimView) -> None:
         key = Key(claim.namespace, claim.name)
-        if claim.uid in self._tombs or self.claims.get(key) == claim:
+        before = self.claims.get(key)
+        if self._buried(claim.uid) or (before is not None and claim.resource_version < before.resource_version):
             return
-        self.claims[key] = claim
-        self._claim_changed(claim.namespace)
+        claim = self.claims[key] = self._judged(claim)
+        if claim != before:
+            self._claim_changed(claim.namespace)
 
     def claim_answered(self, claim: ClaimView) -> None:
-        """What a create answered. A watch that has told of the claim already knows better: it may be bound since, and
-        only what a watch tells knows whether its class waits for a first pod."""
+        """What a create answered. A watch that has told of the claim already knows better: it may be bound since."""
         held = self.claims.get(Key(claim.namespace, claim.name))
         if held is None or held.uid != claim.uid:
             self.upsert_claim(claim)
@@ -314,6 +320,23 @@ class Store:
             if job.namespace == namespace and job.spec is not None and job.spec.checkpoint is not None:
                 self._mark(Target(job.key), urgent=True)
         self._listener.capacity_changed()
+
+    def upsert_storage_class(self, name: str, binds_late: bool) -> None:
+        """Claims that name the class are judged anew: Kubernetes writes nothing into them when it comes or goes."""
+        if binds_late == (name in self._late_classes):
+            return
+        self._late_classes ^= {name}
+        changed = {key: judged for key, held in self.claims.items() if (judged := self._judged(held)) is not held}
+        self.claims.update(changed)
+        if changed:
+            self._listener.capacity_changed()
+
+    def delete_storage_class(self, name: str) -> None:
+        self.upsert_storage_class(name, False)
+
+    def _judged(self, claim: ClaimView) -> ClaimView:
+        waits = claim.phase == "Pending" and claim.storage_class in self._late_classes
+        return claim if waits == claim.wait_for_consumer else replace(claim, wait_for_consumer=waits)
 
     def upsert_volume(self, volume: VolumeView) -> None:
         if self.volumes.get(volume.name) != volume:
@@ -385,6 +408,12 @@ class Store:
 
     def _mark(self, target: Target, *, urgent: bool) -> None:
         self._listener.job_changed(target, urgent=urgent)
+
+    def _buried(self, uid: str) -> bool:
+        """Its deletion was seen lately. Old tombs are cleared away only when another is dug, so each is asked its age:
+        an object that left the watch and came back to it must not stay unseen."""
+        buried = self._tombs.get(uid)
+        return buried is not None and buried >= self._clock() - TOMBSTONE_SECONDS
 
     def _bury(self, uid: str) -> None:
         now = self._clock()

@@ -124,6 +124,11 @@ class TooManyRequests(ApiError):
 class ServerError(ApiError):
     """5xx: the server failed; a write may or may not have been executed."""
 
+    @property
+    def webhook_failed(self) -> bool:
+        """A webhook on the way did not answer, and without it nothing is admitted."""
+        return "failed calling webhook" in self.message
+
 
 _BY_STATUS: dict[int, type[ApiError]] = {
     400: BadRequest,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from trainyard.api.constants import ENV_CHECKPOINT_DIR
 from trainyard.api.types import Framework
 from trainyard.launch import custom, jax, tensorflow, torch
 from trainyard.launch.place import EnvValue, Place
@@ -58,7 +59,7 @@ def _common(place: Place) -> dict[str, EnvValue]:
         "TRAINYARD_HOSTS_FILE": place.hosts_file,
     }
     if place.checkpoint_dir:
-        values["TRAINYARD_CHECKPOINT_DIR"] = place.checkpoint_dir
+        values[ENV_CHECKPOINT_DIR] = place.checkpoint_dir
     # A trainer's last words must reach the log before it is killed.
     values["PYTHONUNBUFFERED"] = "1"
     return dict(values)

@@ -13,6 +13,7 @@ from typing import Any
 
 from trainyard.api.constants import (
     API_VERSION,
+    CHECKPOINT_VOLUME,
     KIND,
     LABEL_ATTEMPT,
     LABEL_INDEX,
@@ -30,7 +31,6 @@ from trainyard.launch.claims import checkpoint_path, claim_name
 from trainyard.launch.place import HOSTS_KEY, LIST_KEY, Place
 from trainyard.launch.settings import LaunchSettings
 from trainyard.launch.trainer import (
-    CHECKPOINT_VOLUME,
     HOSTS_PATH,
     HOSTS_VOLUME,
     SHM_PATH,

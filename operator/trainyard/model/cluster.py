@@ -104,6 +104,8 @@ class GangRequest:
     """Its last attempt was rolled back at its start."""
     duration_bound: float | None = None
     """activeDeadlineSeconds: it cannot run longer than this."""
+    kept_to_be_read: int = 0
+    """Ended pods of its earlier attempts that stay for their logs: quotas of `count/pods` count them."""
 
     @property
     def size(self) -> int:
@@ -135,6 +137,8 @@ class Refusal:
     message: str
     until: Instant | None = None
     """When it is judged again even if nothing changes."""
+    clear_kept: bool = False
+    """It would not be refused without the ended pods that the job keeps to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +190,9 @@ class ClusterSnapshot:
     directories: tuple[HeldDirectory, ...] = ()
     foreign: Mapping[str, int] = field(default_factory=dict)
     """Node name → number of pods that ask for accelerators there and are not ours."""
-    partly_bound: tuple[Key, ...] = ()
-    """Jobs of placement Delegated whose open gang is partly bound."""
+    binding: tuple[Key, ...] = ()
+    """Jobs of placement Delegated that may each be taking nodes that another needs: their gang is partly bound, or not
+    at all and its last start was rolled back, or they hold a grant."""
     host_ports: Mapping[str, frozenset[int]] = field(default_factory=dict)
     """Node name → host ports in use."""
     resident: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

@@ -64,7 +64,10 @@ class JobSnapshot:
     """Names of ours under which an object of another owner stands (seen as AlreadyExists)."""
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     """Nodes of the records, the pods, the strangers and the grant above. A node named there and absent here does not
-    exist."""
+    exist, unless it is unsure."""
+    unsure_nodes: tuple[str, ...] = ()
+    """Those named there that this process has never heard of: a watch may be behind, so nothing is planned before a
+    live look has told."""
     silent: Mapping[str, Instant] = field(default_factory=dict)
     """Every node of the cluster that does not answer, and since when."""
     node_count: int = 0
@@ -76,6 +79,8 @@ class JobSnapshot:
     probe: ProbeResult | None = None
     create_refused: CreateRefusal | None = None
     """How the API server refused a pod of the open attempt."""
+    object_refused: ObjectRefusal | None = None
+    """How it last refused a record, hosts, the Service or the claim."""
     namespace_terminating: bool = False
     unseen: frozenset[str] = frozenset()
     """Kinds that the operator may not read (plural names). Without "nodes", `nodes` is empty and says nothing."""
@@ -98,6 +103,20 @@ class CreateRefusal:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectRefusal:
+    """An object that the job needs beside its pods was refused, or a webhook on its way did not answer."""
+
+    attempt: int
+    """The job's, at that time."""
+    kind: str
+    name: str
+    code: int
+    message: str
+    at: Instant
+    """It is asked for again after a while."""
+
+
+@dataclass(frozen=True, slots=True)
 class PodRef:
     name: str
     uid: str
@@ -114,6 +133,8 @@ class WriteStatus:
     """W8: first a live LIST (no resourceVersion) of the job's pods must show none live, those in `dead` aside."""
     dead: tuple[str, ...] = ()
     """Names of pods that count as dead."""
+    absent_pod: str = ""
+    """First a live LIST must not show this pod either, whose absence is all that the decision rests on."""
 
 
 @dataclass(frozen=True, slots=True)

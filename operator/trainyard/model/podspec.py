@@ -1,4 +1,5 @@
-"""What a pod's raw spec asks of a node: resources, node affinity, tolerations, host ports. Reads; decides nothing.
+"""What a pod's raw spec asks of a node: resources, node affinity, tolerations, host ports; and where a pod of ours
+writes checkpoints. Reads; decides nothing.
 
 The same functions read pods that exist, dry-run answers and templates: an estimate and a fact are counted alike.
 """
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from trainyard.api.constants import CHECKPOINT_VOLUME, ENV_CHECKPOINT_DIR
 from trainyard.model.resources import add, maximum, resources
 from trainyard.model.views import NodeTerm, NodeTerms, Requirement, Resources, Toleration
 
@@ -57,6 +59,26 @@ def pinned_node(terms: NodeTerms) -> str:
     """The one node that every term names in a match field; empty where there is no such node."""
     names = {_named(term) for term in terms}
     return names.pop() if len(names) == 1 else ""
+
+
+def checkpoint_place(spec: Raw, trainer: str) -> tuple[str, str]:
+    """Claim and directory that a pod of ours was told to write checkpoints to; both empty without them."""
+    for volume in spec.get("volumes") or ():
+        if volume.get("name") == CHECKPOINT_VOLUME:
+            claim = (volume.get("persistentVolumeClaim") or {}).get("claimName") or ""
+            return (claim, _directory(spec, trainer)) if claim else ("", "")
+    return "", ""
+
+
+def _directory(spec: Raw, trainer: str) -> str:
+    """What the trainer is told, without the path of the volume's mount."""
+    for container in spec.get("containers") or ():
+        if container.get("name") == trainer:
+            env, mounts = container.get("env") or (), container.get("volumeMounts") or ()
+            told = next((e.get("value") or "" for e in env if e.get("name") == ENV_CHECKPOINT_DIR), "")
+            mount = next((m.get("mountPath") or "" for m in mounts if m.get("name") == CHECKPOINT_VOLUME), "")
+            return told.removeprefix(mount.rstrip("/")).strip("/")
+    return ""
 
 
 def tolerations(raw: Iterable[Raw] | None) -> tuple[Toleration, ...]:

@@ -79,20 +79,20 @@ def node_view(raw: Raw) -> NodeView:
     )
 
 
-def claim_view(raw: Raw, late_classes: frozenset[str] = frozenset()) -> ClaimView:
-    """A PersistentVolumeClaim; `late_classes` names the storage classes that bind at the first consumer."""
+def claim_view(raw: Raw) -> ClaimView:
+    """A PersistentVolumeClaim. Whether it waits for its first consumer is not written in it."""
     meta, spec, status = raw["metadata"], raw.get("spec") or NONE, raw.get("status") or NONE
-    phase = status.get("phase") or "Pending"
     return ClaimView(
         namespace=intern(meta["namespace"]),
         name=meta["name"],
         uid=meta.get("uid", ""),
         owner_uid=next((o["uid"] for o in meta.get("ownerReferences") or () if o.get("controller")), ""),
-        phase=phase,
+        phase=status.get("phase") or "Pending",
         volume=spec.get("volumeName") or "",
         access_modes=tuple(spec.get("accessModes") or ()),
         deleting="deletionTimestamp" in meta,
-        wait_for_consumer=phase == "Pending" and spec.get("storageClassName") in late_classes,
+        storage_class=spec.get("storageClassName") or "",
+        resource_version=number(meta.get("resourceVersion"), 0),
     )
 
 
@@ -118,6 +118,7 @@ def child_view(raw: Raw) -> ChildView:
         attempt=number((meta.get("labels") or NONE).get(LABEL_ATTEMPT), -1),
         deleting="deletionTimestamp" in meta,
         left_behind=left_behind(meta),
+        resource_version=number(meta.get("resourceVersion"), 0),
     )
 
 

@@ -8,13 +8,12 @@ from sys import intern
 from typing import NamedTuple
 
 from trainyard.api.constants import LABEL_ATTEMPT, LABEL_INDEX, LABEL_JOB, LABEL_RANK, LABEL_ROLE, TRAINER
-from trainyard.model.podspec import host_ports, node_terms, pinned_node, pod_resources
+from trainyard.model.podspec import checkpoint_place, host_ports, node_terms, pinned_node, pod_resources
 from trainyard.model.raw import NONE, Raw, instant, left_behind, number, owner_uid
 from trainyard.model.views import (
     INVALID_IMAGE,
     ITS_TURN,
     ContainerWait,
-    Instant,
     PodPhase,
     PodView,
     Resources,
@@ -41,7 +40,7 @@ def pod_view(raw: Raw, previous: PodView | None = None) -> PodView:
     spec = _pod_spec(raw["spec"], previous)
     labels = meta.get("labels") or NONE
     job_uid = owner_uid(meta)
-    ready, disruption, unschedulable, since = _pod_conditions(status.get("conditions") or ())
+    ready, disruption, unschedulable = _pod_conditions(status.get("conditions") or ())
     deletion = meta.get("deletionTimestamp")
     finalizers = meta.get("finalizers")
     phase = _PHASES.get(status.get("phase", ""), PodPhase.PENDING)
@@ -70,12 +69,12 @@ def pod_view(raw: Raw, previous: PodView | None = None) -> PodView:
         reason=intern((status.get("reason") or "")[:MAX_WORD]),
         message=(status.get("message") or "")[:MAX_TEXT],
         unschedulable=unschedulable,
-        unschedulable_since=since,
         gates=spec.gates,
         finalizers=tuple(finalizers[:MAX_NAMES]) if finalizers else (),
         resources=spec.resources,
-        priority=spec.priority,
         pinned=spec.pinned,
+        claim=spec.claim,
+        directory=spec.directory,
         host_ports=spec.host_ports,
         resident=not job_uid and _is_resident(meta),
         trainer_name=spec.trainer_name,
@@ -91,8 +90,8 @@ def _is_resident(meta: Raw) -> bool:
     return any(o.get("controller") and o.get("kind") in ("DaemonSet", "Node") for o in owners)
 
 
-def _pod_conditions(conditions: Iterable[Raw]) -> tuple[bool, str, str, Instant | None]:
-    ready, disruption, unschedulable, since = False, "", "", None
+def _pod_conditions(conditions: Iterable[Raw]) -> tuple[bool, str, str]:
+    ready, disruption, unschedulable = False, "", ""
     for condition in conditions:
         kind, truth = condition.get("type"), condition.get("status")
         if kind == "Ready":
@@ -101,8 +100,7 @@ def _pod_conditions(conditions: Iterable[Raw]) -> tuple[bool, str, str, Instant 
             disruption = (condition.get("reason") or "Unknown")[:MAX_WORD]
         elif kind == "PodScheduled" and truth == "False" and condition.get("reason") == "Unschedulable":
             unschedulable = (condition.get("message") or "Unschedulable")[:MAX_TEXT]
-            since = instant(condition.get("lastTransitionTime"))
-    return ready, disruption, unschedulable, since
+    return ready, disruption, unschedulable
 
 
 class _PodSpec(NamedTuple):
@@ -111,8 +109,9 @@ class _PodSpec(NamedTuple):
     node: str
     gates: tuple[str, ...]
     resources: Resources
-    priority: int
     pinned: str
+    claim: str
+    directory: str
     host_ports: tuple[int, ...]
     trainer_name: str
     spec_hash: int
@@ -124,14 +123,17 @@ def _pod_spec(raw: Raw | bytes, previous: PodView | None) -> _PodSpec | PodView:
         return previous
     spec: Raw = json.loads(raw) if isinstance(raw, bytes) else raw
     affinity, gates = spec.get("affinity"), spec.get("schedulingGates")
+    trainer = _trainer_name(spec.get("containers") or ())
+    claim, directory = checkpoint_place(spec, trainer)
     return _PodSpec(
         node=intern(spec.get("nodeName") or ""),
         gates=tuple(g["name"] for g in gates[:MAX_NAMES]) if gates else (),
         resources=pod_resources(spec),
-        priority=spec.get("priority") or 0,
         pinned=intern(pinned_node(node_terms(affinity))) if affinity else "",
+        claim=intern(claim),
+        directory=intern(directory),
         host_ports=host_ports(spec)[:MAX_PORTS],
-        trainer_name=_trainer_name(spec.get("containers") or ()),
+        trainer_name=trainer,
         spec_hash=packed,
     )
 

@@ -127,18 +127,20 @@ class PodView:
     """`status.message`, cut to 1,024 characters."""
     unschedulable: str = ""
     """Message of a `PodScheduled=False, Unschedulable` condition."""
-    unschedulable_since: Instant | None = None
     gates: tuple[str, ...] = ()
     finalizers: tuple[str, ...] = ()
     resources: Resources = ()
     """What the scheduler counts for it: the larger of init and running containers, plus overhead."""
-    priority: int = 0
     failed_version: int = 0
     """resourceVersion at which the store first saw it terminal or its trainer exited; 0 before."""
     undisturbed: bool = False
     """When that was first seen, nobody was deleting or evicting it: what came later changes nothing about its end."""
     pinned: str = ""
     """The node of a required node affinity on `metadata.name`, where there is exactly one."""
+    claim: str = ""
+    """Name of the PersistentVolumeClaim that a pod of ours writes checkpoints to; empty without one."""
+    directory: str = ""
+    """Its folder there."""
     host_ports: tuple[int, ...] = ()
     """Ports of its node that it takes."""
     resident: bool = False
@@ -239,8 +241,13 @@ class ClaimView:
     volume: str = ""
     access_modes: tuple[str, ...] = ()
     deleting: bool = False
+    storage_class: str = ""
+    """Empty where it names none: once the cluster has a default class, Kubernetes writes that one's name into it."""
     wait_for_consumer: bool = False
-    """Pending only because its storage class binds at the first consumer."""
+    """Pending only because its storage class binds at the first consumer. Classes come and go without a word in the
+    claim, so the store says it, and says it anew whenever they do."""
+    resource_version: int = field(default=0, compare=False)
+    """Where only this differs, somebody wrote what nobody here looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +272,8 @@ class ChildView:
     deleting: bool = False
     left_behind: str = ""
     """As of a pod (`PodView`)."""
+    resource_version: int = field(default=0, compare=False)
+    """As of a claim (`ClaimView`)."""
 
 
 @dataclass(frozen=True, slots=True)

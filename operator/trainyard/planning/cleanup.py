@@ -41,7 +41,7 @@ def _pods(now: Situation) -> Iterable[Step]:
     for grace, pods in _by_grace(now, [p for p in closed if not p.terminal and not _about_to_be_read(now, p)]):
         yield DeletePods(pods, grace, "their attempt is closed")
     ended = [p for p in closed if p.terminal and p.deletion is None]
-    read = _kept_to_be_read(now) if ended else frozenset()
+    read = kept_to_be_read(now) if ended else frozenset()
     stale = tuple(PodRef(p.name, p.uid) for p in ended if p.uid not in read)
     if stale:
         yield DeletePods(stale, None, "ended pods of closed attempts")
@@ -93,9 +93,13 @@ def _by_grace(now: Situation, pods: list[PodView]) -> Iterable[tuple[int | None,
         yield None, tuple(PodRef(p.name, p.uid) for p in others)
 
 
-def _kept_to_be_read(now: Situation) -> frozenset[str]:
-    """UIDs of ended pods that stay: the newest first-failed pods, and what a finished job keeps by cleanPods."""
+def kept_to_be_read(now: Situation) -> frozenset[str]:
+    """UIDs of ended pods that stay: the newest first-failed pods, and what a finished job keeps by cleanPods. None
+    where the next attempt could not open beside them: a log is worth less than the training."""
     ended = [p for p in now.snapshot.pods if p.terminal]
+    refusal = now.snapshot.refusal
+    if now.waits and refusal is not None and refusal.clear_kept:
+        return frozenset()
     if now.status.terminal and now.spec is not None and now.spec.clean_pods is CleanPods.ALL:
         return frozenset()
     first_failed = [e.pod for e in reversed(now.status.episodes) if e.pod]

@@ -79,6 +79,8 @@ def _completed(now: Situation) -> Plan | None:
 
 
 def _deadline(now: Situation) -> Plan | None:
+    if now.job.suspend and not now.status.open:
+        return None  # its time has ended with the suspension, however long its last pods take
     limit = now.spec.active_deadline_seconds if now.spec else None
     started = now.status.started_at
     if limit is None or started is None or not now.note.expired(f"active:{started}", started, float(limit)):
@@ -176,7 +178,9 @@ _RULES: tuple[Callable[[Situation], Plan | None], ...] = (
 def _close(now: Situation, verdict: Verdict) -> Plan:
     why = f"attempt {now.status.attempt} closed, {verdict.cause.value}: {verdict.message}"
     kind = "Normal" if verdict.cause in (Cause.SUSPENDED, Cause.SPEC_CHANGED) else "Warning"
-    return commit(now, close(now, verdict), why, EventNote(kind, verdict.reason, why))
+    # Nobody saw this pod end, so it is absence alone that speaks against it.
+    absent = verdict.pod if verdict.reason is Reason.POD_LOST else ""
+    return commit(now, close(now, verdict), why, EventNote(kind, verdict.reason, why), absent_pod=absent)
 
 
 def _finish(now: Situation, phase: Phase, reason: Reason, message: str) -> Plan:

@@ -18,6 +18,7 @@ from trainyard.model.cluster import GangRequest, Grant
 from trainyard.model.plan import ProbeResult
 from trainyard.model.record import Record
 from trainyard.model.views import Instant, NodeReady, PodView
+from trainyard.planning.cleanup import kept_to_be_read
 from trainyard.planning.pod_security import beyond_level
 from trainyard.planning.restart import avoided_nodes, awaits_cause, next_open_at
 from trainyard.planning.situation import Situation
@@ -25,6 +26,7 @@ from trainyard.planning.situation import Situation
 MAX_ATTEMPT = 10**ATTEMPT_DIGITS - 1
 PROBE_AGAIN_SECONDS = 30.0
 FOREIGN_AGAIN_SECONDS = 10.0
+REFUSED_AGAIN_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Gate:
 
 def check_gates(now: Situation) -> Gate:
     """The first gate that is shut. The job is neither open nor suspended nor over."""
-    for gate in (_valid, _pod_security, _namespace, _own_pods, _strangers, _cause, _foreign, _claim, _probe):
+    for gate in _GATES:
         found = gate(now)
         if found is not None:
             return found
@@ -178,6 +180,27 @@ def _attempt_names(now: Situation, short: str) -> tuple[str, str]:
     return record_name(now.job.name, short, attempt), hosts_name(now.job.name, short, attempt)
 
 
+def _object_refused(now: Situation) -> Gate | None:
+    return Gate(*refused_object(now)) if rests_after_refusal(now) else None
+
+
+def rests_after_refusal(now: Situation) -> bool:
+    """An object was refused so short a time ago that none is asked for."""
+    refusal = now.snapshot.object_refused
+    return refusal is not None and not now.note.due(refusal.at + REFUSED_AGAIN_SECONDS)
+
+
+def refused_object(now: Situation) -> tuple[Reason, str]:
+    """The words for an object that was refused."""
+    refusal = now.snapshot.object_refused
+    assert refusal is not None, "nothing was refused"
+    words = f"{refusal.kind} {refusal.name} was refused ({refusal.code}): {refusal.message}"
+    again = f"asked again every {REFUSED_AGAIN_SECONDS:.0f} s"
+    if over_quota(refusal.code, refusal.message):
+        return Reason.QUOTA_EXCEEDED, f"{words}; {again}. See: kubectl describe quota -n {now.job.namespace}"
+    return Reason.OBJECT_REFUSED, f"{words}; {again}"
+
+
 def _claim(now: Situation) -> Gate | None:
     if not claim_created(now.job):
         return None
@@ -226,6 +249,20 @@ def over_quota(code: int, message: str) -> bool:
     return code == 403 and "exceeded quota" in message
 
 
+_GATES = (
+    _valid,
+    _pod_security,
+    _namespace,
+    _own_pods,
+    _strangers,
+    _cause,
+    _foreign,
+    _object_refused,
+    _claim,
+    _probe,
+)
+
+
 def build_request(now: Situation) -> GangRequest:
     """What the scheduler should place. All gates are open, so spec and probe are there."""
     spec, job, status = cast(JobSpec, now.spec), now.job, now.status
@@ -257,6 +294,7 @@ def build_request(now: Situation) -> GangRequest:
         not_before=next_open_at(now),
         rolled_back=last is not None and closed_just_now and last.cause is Cause.START_ROLLED_BACK,
         duration_bound=spec.active_deadline_seconds,
+        kept_to_be_read=len(kept_to_be_read(now)),
     )
 
 

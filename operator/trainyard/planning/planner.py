@@ -32,7 +32,16 @@ from trainyard.model.status import AttemptRecordRef
 from trainyard.model.views import Instant, JobView
 from trainyard.planning.cleanup import cleanup
 from trainyard.planning.decisions import decide
-from trainyard.planning.opening import Gate, build_request, check_gates, grant_fits, hold_request, standing_request
+from trainyard.planning.opening import (
+    Gate,
+    build_request,
+    check_gates,
+    grant_fits,
+    hold_request,
+    refused_object,
+    rests_after_refusal,
+    standing_request,
+)
 from trainyard.planning.reporting import commit, report
 from trainyard.planning.restart import avoided_nodes
 from trainyard.planning.situation import Situation
@@ -99,7 +108,7 @@ def _go_on(now: Situation) -> Plan:
     """The attempt is open: hosts before the first pod, pods until each rank had one, then the gang is created."""
     record = now.record
     creates: list[Step] = []
-    if record is not None and not now.snapshot.namespace_terminating:
+    if record is not None and not now.snapshot.namespace_terminating and not rests_after_refusal(now):
         if now.snapshot.service is None:
             creates.append(CreateService())
         if now.lacks_hosts:
@@ -142,6 +151,8 @@ def _open(now: Situation) -> Plan:
         refusal = None  # an answer to the request that only held the nodes
     if refusal is not None:
         waiting = Waiting(refusal.reason, refusal.message)
+    elif now.snapshot.object_refused is not None and now.snapshot.object_refused.attempt == now.status.attempt:
+        waiting = Waiting(*refused_object(now))  # until the record that is asked for again is there, or is not
     else:
         waiting = Waiting(Reason.WAITING_TO_BE_SCHEDULED, "the scheduler has not looked at the job yet")
     return replace(report(now, (), waiting, request), drop_grant=grant is not None)

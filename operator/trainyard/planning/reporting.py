@@ -15,10 +15,13 @@ WAITING_SETTLE_SECONDS = 30.0
 """The same while the scheduler refuses the job: its numbers change whenever the cluster does."""
 
 
-def commit(now: Situation, base: JobStatus, why: str, *events: EventNote, live_check: bool = False) -> Plan:
+def commit(
+    now: Situation, base: JobStatus, why: str, *events: EventNote, live_check: bool = False, absent_pod: str = ""
+) -> Plan:
     """A durable decision: this status write, and nothing before what it brings back is planned again."""
     dead = now.dead_names if live_check else ()
-    write = WriteStatus(summarize(now, base), why, require_no_live_pods=live_check, dead=dead)
+    status = summarize(now, base)
+    write = WriteStatus(status, why, require_no_live_pods=live_check, dead=dead, absent_pod=absent_pod)
     return Plan((write,), events=events)
 
 

@@ -200,7 +200,7 @@ def next_open_at(now: Situation) -> Instant:
 def _delay(now: Situation, last: Episode) -> tuple[float, float]:
     """The delay before its jitter, and the longest that may come of it."""
     if last.cause is Cause.APPLICATION_FAILURE:
-        if not last.settled and len(episodes_unsettled(now.status.episodes)) == 1:
+        if not last.settled and not _failed_shortly_before(now, last):
             return 0.0, 0.0  # restart now, blame later
         backoff = now.failure_policy.backoff
         doubled = backoff.initial_seconds * 2.0 ** max(0, min(now.status.streaks.application - 1, 20))
@@ -211,6 +211,14 @@ def _delay(now: Situation, last: Episode) -> tuple[float, float]:
     return 0.0, 0.0
 
 
+def _failed_shortly_before(now: Situation, last: Episode) -> bool:
+    """By the past alone: were it asked who is unsettled, a delay that was told would end when the older one settles."""
+    since = last.at - now.policy.settle_seconds
+    return any(
+        e.cause is Cause.APPLICATION_FAILURE and e.at > since for e in now.status.episodes if e.attempt != last.attempt
+    )
+
+
 def _jitter(uid: str, attempt: int) -> float:
     """Between 0.75 and 1.25, spread over jobs and attempts, the same whenever it is asked."""
     digest = hashlib.sha256(f"{uid}/{attempt}".encode()).digest()
@@ -219,7 +227,7 @@ def _jitter(uid: str, attempt: int) -> float:
 
 def avoided_nodes(now: Situation) -> Avoided:
     """Nodes that recently failed this job: its next attempts go elsewhere until the memory ages out."""
-    recent = [e for e in now.status.episodes if e.node and blames_node(e) and now.now - e.at < now.policy.avoid_seconds]
+    recent = [e for e in now.status.episodes if e.node and _avoided(e) and now.now - e.at < now.policy.avoid_seconds]
     if not recent:
         return NOTHING_AVOIDED
     now.note.due(min(e.at for e in recent) + now.policy.avoid_seconds)
@@ -227,6 +235,12 @@ def avoided_nodes(now: Situation) -> Avoided:
     until = max((e.at for e in starts), default=0.0) + now.policy.avoid_seconds
     failed = frozenset(e.node for e in starts)
     return Avoided(failed, frozenset(e.node for e in recent) - failed, until)
+
+
+def _avoided(episode: Episode) -> bool:
+    """The second node to refuse a pod for one reason is left too, where there are others: the template is charged, and
+    yet two nodes may be broken alike."""
+    return blames_node(episode) or episode.reason is Reason.ADMISSION_ERROR
 
 
 def blames_node(episode: Episode) -> bool:

@@ -12,7 +12,7 @@ from trainyard.launch import role_request
 from trainyard.model.instants import format_span
 from trainyard.model.views import INVALID_IMAGE, NodeReady, Taint, Toleration
 from trainyard.planning.failure import Verdict
-from trainyard.planning.opening import over_quota
+from trainyard.planning.opening import over_quota, refused_object
 from trainyard.planning.situation import Member, Situation
 from trainyard.scheduling.filters import untolerated
 
@@ -40,7 +40,7 @@ def find_refusal(now: Situation) -> Verdict | None:
     record = now.record
     if record is None or now.all_started or now.status.holds(ConditionType.RUNNING):
         return None
-    verdict = _refused_create(now) or _name_taken(now)
+    verdict = _refused_create(now) or _refused_child(now) or _name_taken(now)
     if verdict is not None:
         return verdict
     for member in now.members:
@@ -58,6 +58,20 @@ def _refused_create(now: Situation) -> Verdict | None:
     reason = Reason.QUOTA_EXCEEDED if over_quota(refusal.code, refusal.message) else Reason.POD_REFUSED
     text = f"the API server refused the pod of rank {refusal.rank} ({refusal.code}): {refusal.message}"
     return Verdict(Cause.START_ROLLED_BACK, reason, text, rank=refusal.rank)
+
+
+def _refused_child(now: Situation) -> Verdict | None:
+    """The attempt's hosts, or the Service: without them its pods cannot start, and hold their nodes for nothing."""
+    refusal = now.snapshot.object_refused
+    if refusal is None or refusal.attempt != now.status.attempt:
+        return None
+    lacking = {now.hosts_name} if now.lacks_hosts else set()
+    if now.snapshot.service is None:
+        lacking.add(service_name(now.job.name, uid5(now.job.uid)))
+    if refusal.name not in lacking:
+        return None
+    reason, text = refused_object(now)
+    return Verdict(Cause.START_ROLLED_BACK, reason, text)
 
 
 def _name_taken(now: Situation) -> Verdict | None:

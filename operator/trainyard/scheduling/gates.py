@@ -122,7 +122,7 @@ def _directory(round_: Round, request: GangRequest) -> Obstacle | None:
     if held is None:
         return None
     if held.ending:
-        state, mend = "has pods that are still ending", "Wait until they are gone"
+        state, mend = "is over there but has pods left", "Wait until they are gone (delete those that nobody needs)"
         look = f"kubectl get pods -o wide -n {held.namespace} -l {LABEL_JOB_UID}={held.job_uid}"
     else:
         state, mend = "has begun or is ahead in the queue", "Wait until that job has ended or is suspended"
@@ -153,7 +153,7 @@ def _other_gang_binding(round_: Round, request: GangRequest) -> Obstacle | None:
         return None
     return Obstacle(
         Reason.OTHER_GANG_BINDING,
-        f"The last start was rolled back, and the gang of {others[0]} is only partly bound: starting both could make "
+        f"The last start was rolled back, and the gang of {others[0]} is not wholly bound: starting both could make "
         f"each wait for nodes that the other has. This job starts once that gang is whole or has given up. "
         f"See: kubectl get tj {others[0].name} -n {others[0].namespace}",
     )

@@ -23,6 +23,8 @@ class Obstacle:
     until: Instant | None = None
     waits: bool = False
     """It waits for room: jobs behind it may not take what it could use, but for a bounded time."""
+    clear_kept: bool = False
+    """See `Refusal.clear_kept`."""
 
 
 def plural(count: int, word: str) -> str:

@@ -15,7 +15,9 @@ from trainyard.model.resources import format_amount
 from trainyard.model.views import QuotaView
 from trainyard.scheduling.messages import Obstacle, gang_words
 
-_PODS = ("pods", "count/pods")
+_OBJECTS = "count/pods"
+"""Counts pods that have ended, too."""
+_PODS = ("pods", _OBJECTS)
 _REQUESTS = "requests."
 
 Needs = dict[str, int]
@@ -64,7 +66,8 @@ class Quotas:
                 need = counted(key, needs)
                 taken = used.get(key, 0) + self._counted_grants(request, key)
                 if need and taken + need > hard:
-                    return _exceeded(request, quota, key, need, taken)
+                    kept = request.kept_to_be_read if key == _OBJECTS else 0
+                    return _exceeded(request, quota, key, need, taken, clear_kept=taken + need - hard <= kept)
         return None
 
     def ahead(self, request: GangRequest, passes: Callable[[GangRequest], bool]) -> GangRequest | None:
@@ -102,17 +105,19 @@ def _promised(quotas: Mapping[str, tuple[QuotaView, ...]], reservations: Iterabl
     return promised
 
 
-def _exceeded(request: GangRequest, quota: QuotaView, key: str, need: int, taken: int) -> Obstacle:
+def _exceeded(request: GangRequest, quota: QuotaView, key: str, need: int, taken: int, *, clear_kept: bool) -> Obstacle:
     hard = dict(quota.hard)[key]
     amounts = tuple(format_amount(key, value) for value in (need, max(hard - taken, 0), hard))
-    cause = (
-        "more than the quota allows even when nothing else runs: ask for less, or have the quota raised"
-        if need > hard
-        else "wait for other pods of the namespace to end, ask for less, or have the quota raised"
-    )
+    if clear_kept:
+        cause = "failed pods that the job kept to be read count as well, and are deleted to make room"
+    elif need > hard:
+        cause = "more than the quota allows even when nothing else runs: ask for less, or have the quota raised"
+    else:
+        cause = "wait for other pods of the namespace to end, ask for less, or have the quota raised"
     return Obstacle(
         Reason.QUOTA_EXCEEDED,
         f"The whole gang ({gang_words(request)}) needs {amounts[0]} of {key}, and ResourceQuota {quota.name} has "
         f"{amounts[1]} of {amounts[2]} left; {cause}. "
         f"See: kubectl describe quota {quota.name} -n {request.key.namespace}",
+        clear_kept=clear_kept,
     )

@@ -38,7 +38,7 @@ class Round:
         self.ledger = Ledger(self.topology, cluster, (role for request in requests for role in request.roles))
         self.quotas = Quotas(cluster.quotas, cluster.reservations)
         self.backfill = Backfill(now, policy.backfill_bound)
-        self.binding: list[Key] = list(cluster.partly_bound)
+        self.binding: list[Key] = list(cluster.binding)
         self._returning: dict[int, set[str]] = {}
         """Node → the jobs that would go back there."""
         for request in requests:

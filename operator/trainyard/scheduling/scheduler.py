@@ -125,7 +125,9 @@ def _refuse(search: Search, request: GangRequest, obstacle: Obstacle) -> Refusal
         builtin = not round_.delegated(request)
         round_.enter_wait(request, search.useful(search.shape(request)) if builtin else 0)
     round_.enter_hold(request)
-    return Refusal(request.key, request.uid, obstacle.reason, obstacle.message, obstacle.until)
+    return Refusal(
+        request.key, request.uid, obstacle.reason, obstacle.message, obstacle.until, clear_kept=obstacle.clear_kept
+    )
 
 
 def _grant(round_: Round, request: GangRequest, ranks: Ranks) -> Grant:

@@ -42,6 +42,8 @@ _CLOSES = {
         Reason.NODE_REFUSED,
         Reason.NOT_READY_NODES,
         Reason.POD_REFUSED,
+        Reason.OBJECT_REFUSED,
+        Reason.QUOTA_EXCEEDED,
     ),
 }
 _ENDS = (
