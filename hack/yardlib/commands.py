@@ -32,7 +32,7 @@ PROVIDERS = ("local", "kind", "existing")
 
 
 def provider(arguments: argparse.Namespace) -> str:
-    """The one asked for; else the one that made the cluster; else by whether a container engine answers."""
+    """The one asked for; else the one that made the cluster; else by whether kind can be had (`kind.usable`)."""
     name, asked = arguments.name, arguments.provider
     made = "local" if local.find(name) is not None else "kind" if kind.made(name) else None
     if asked and asked != "existing" and made not in (None, asked):

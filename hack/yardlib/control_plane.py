@@ -220,7 +220,16 @@ def program(cluster: Cluster, part: str) -> Program:
         argv=[str(build.binary(part, cluster.spec.kubernetes)), *_ARGUMENTS[part](cluster)],
         folder=cluster.control,
         cgroup=cluster.group("control"),
+        listens=listens(cluster, part),
     )
+
+
+def listens(cluster: Cluster, part: str) -> list[tuple[str, int]]:
+    """The addresses that must be free before that part is started, also after it was killed."""
+    loopback = cluster.addresses.loopback
+    if part == "etcd":
+        return [(loopback, ETCD_PORT), (loopback, ETCD_PORT + 1)]
+    return [(cluster.api_host, API_PORT)] if part == "kube-apiserver" else []
 
 
 def start(cluster: Cluster) -> None:

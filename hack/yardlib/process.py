@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,21 +17,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from yardlib.errors import YardError
-from yardlib.shell import TAIL_LINES, wait_until
+from yardlib.shell import TAIL_LINES, run, wait_until
 
 STOP_SECONDS = 10.0
+FREE_SECONDS = 10.0
 _ENTER_GROUP = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run, where its words go, and in which control group."""
+    """What to run, where its words go, in which control group, and on which addresses of this machine it listens."""
 
     name: str
     argv: Sequence[str]
     folder: Path
     cgroup: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    listens: Sequence[tuple[str, int]] = ()
 
     @property
     def pid_file(self) -> Path:
@@ -72,6 +75,8 @@ def ensure(program: Program) -> bool:
     """Starts the program unless it runs; True when it had to be started."""
     if pid_of(program.pid_file) is not None:
         return False
+    for host, port in program.listens:
+        wait_until_free(host, port)
     program.folder.mkdir(parents=True, exist_ok=True)
     argv = list(program.argv)
     if program.cgroup is not None:
@@ -92,6 +97,42 @@ def ensure(program: Program) -> bool:
         raise died(program)
     program.pid_file.write_text(f"{child.pid} {start}\n")
     return True
+
+
+def wait_until_free(host: str, port: int) -> None:
+    """Until a server could listen there: what was killed a moment ago may hold its address a little longer, and the one
+    that takes its place does not try twice."""
+    deadline = time.monotonic() + FREE_SECONDS
+    while (refused := _refusal(host, port)) is not None:
+        if time.monotonic() > deadline:
+            raise YardError(
+                f"waited {FREE_SECONDS:.0f} s in vain for {host}:{port} to be free: {refused}{_listeners(host, port)}",
+                f"end what holds it; as root `ss -ltnp 'sport = :{port}'` shows it",
+            )
+        time.sleep(0.05)
+
+
+def _refusal(host: str, port: int) -> OSError | None:
+    """Why the kernel lets nobody listen there. Asked as servers ask: with SO_REUSEADDR connections that are about to
+    end are in nobody's way. Whoever connects meanwhile is reset, so that nothing stays of that either."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(0)
+        except OSError as error:
+            return error
+    return None
+
+
+def _listeners(host: str, port: int) -> str:
+    """What `ss`, where it is installed, says of those who listen there, or on that port of every address."""
+    try:
+        said = run(["ss", "-Hltnp", f"sport = :{port}"]).splitlines()
+    except YardError:
+        return ""
+    places = {f"{where}:{port}" for where in (host, "0.0.0.0", "*", "[::]")}
+    return "".join(f"\n{line.strip()}" for line in said if places & set(line.split()))
 
 
 def died(program: Program) -> YardError:

@@ -19,7 +19,7 @@ from yardlib.control_plane import Cluster
 from yardlib.paths import REPOSITORY, cluster_dir, runtime_root
 
 pytestmark = [pytest.mark.nodes, pytest.mark.timeout(600)]
-NAME = shared("lifecycle")
+NAME, NEIGHBOUR = shared("lifecycle"), shared("neighbour")
 YARD = REPOSITORY / "hack" / "yard"
 UP = ("up", "--name", NAME, "--provider", "local", "--nodes", "2", "--fake-nodes", "3", "--profile", "fast-timers")
 
@@ -68,8 +68,8 @@ def pod(name: str, node: str, gpus: int) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
 
 
-def traces(slot: int) -> list[str]:
-    """What a cluster of that slot could leave on the machine."""
+def traces(name: str, slot: int) -> list[str]:
+    """What a cluster of that name and slot could leave on the machine."""
     addresses = slots.Addresses(slot)
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
     routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
@@ -78,16 +78,39 @@ def traces(slot: int) -> list[str]:
     found += [
         f"route {line}" for line in routes.splitlines() if addresses.network in line or addresses.services in line
     ]
-    found += [f"mount {line}" for line in mounts.splitlines() if f"/clusters/{NAME}/" in line]
+    found += [f"mount {line}" for line in mounts.splitlines() if f"/clusters/{name}/" in line]
     found += [f"group {tree}" for tree in cgroups.trees() if (tree / cgroups.path_of(slot).strip("/")).exists()]
-    found += [str(path) for path in (cluster_dir(NAME), runtime_root() / str(slot)) if path.exists()]
+    found += [str(path) for path in (cluster_dir(name), runtime_root() / str(slot)) if path.exists()]
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if f"/clusters/{NAME}/" in words or f"{runtime_root()}/{slot}/" in words:
-            found.append(f"process {words[:200]}")
+        if f"/clusters/{name}/" in words or f"{runtime_root()}/{slot}/" in words:
+            found.append(f"process {folder.name} {words[:200]}")
+    return found
+
+
+def belongings(cluster: Cluster) -> set[str]:
+    """What a living cluster has on the machine, in its pods, and in the namespaces of its nodes."""
+    slot = cluster.addresses.slot
+    # What the machine had mounted elsewhere when a node began is no node's own.
+    own = tuple(map(str, (*nodes.PRIVATE, nodes.KUBELET_PLUGINS, cluster.state, runtime_root() / str(slot))))
+    found = set(traces(cluster.spec.name, slot))
+    found |= {f"runs {file} {process.pid_of(file)}" for file in cluster.state.rglob("*.pid")}
+    found |= {f"socket or folder {path}" for path in (runtime_root() / str(slot)).rglob("*")}
+    for tree in cgroups.trees():
+        groups = (tree / cgroups.path_of(slot).strip("/")).rglob("*")
+        found |= {f"group {path}" for path in groups if path.is_dir()}
+    for node in nodes.all_of(cluster):
+        found |= {f"in a pod {pid}" for pid in cgroups.processes(f"{node.group}/kubepods")}
+        anchor = process.pid_of(node.folder / "anchor.pid")
+        assert anchor is not None, f"{node.name} has no namespaces"
+        mounts = Path(f"/proc/{anchor}/mountinfo").read_text().splitlines()
+        found |= {f"{node.name} mount {line}" for line in mounts if line.split()[4].startswith(own)}
+        inside = ["nsenter", "--target", str(anchor), "--net", "ip", "-o", "-4", "address"]
+        addresses = subprocess.run(inside, capture_output=True, text=True, check=True).stdout
+        found |= {f"{node.name} address {line}" for line in addresses.splitlines()}
     return found
 
 
@@ -105,10 +128,24 @@ def cluster() -> Iterator[Cluster]:
     yard(*UP)
     made = local.get(NAME)
     yield made
+    last = local.find(NAME)  # made anew, it may have another slot
     yard("down", "--name", NAME, "--provider", "local")
-    assert traces(made.addresses.slot) == []
+    assert last is None or traces(NAME, last.addresses.slot) == []
     assert shared_folders() <= shared
     yard("down", "--name", NAME, "--provider", "local")  # twice is no failure
+
+
+@pytest.fixture
+def neighbour() -> Iterator[Cluster]:
+    """A second cluster, as small as one with a node and a pod can be."""
+    yard("down", "--name", NEIGHBOUR, "--provider", "local")
+    yard("up", "--name", NEIGHBOUR, "--provider", "local", "--nodes", "1")
+    made = local.get(NEIGHBOUR)
+    kubectl(made, "apply", "-f", "-", stdin=pod("beside", "node-1", gpus=1))
+    kubectl(made, "wait", "--for=condition=Ready", "pod/beside", "--timeout=60s")
+    yield made
+    yard("down", "--name", NEIGHBOUR, "--provider", "local")
+    assert traces(NEIGHBOUR, made.addresses.slot) == []
 
 
 def test_real_nodes_run_pods_with_devices_and_fake_nodes_stand_beside(cluster: Cluster) -> None:
@@ -176,6 +213,18 @@ def test_up_mends_whatever_was_killed(cluster: Cluster) -> None:
     yard(*UP)
     yard("status", "--name", NAME)
     assert kubectl(cluster, "get", "pod", "first", "-o", "jsonpath={.metadata.name}") == "first"
+
+
+def test_down_takes_nothing_from_a_cluster_beside(cluster: Cluster, neighbour: Cluster) -> None:
+    slot = local.get(NAME).addresses.slot
+    before, shared = belongings(neighbour), shared_folders()
+    yard("down", "--name", NAME, "--provider", "local")
+    assert traces(NAME, slot) == []
+    assert not before - belongings(neighbour)  # what it has gained meanwhile is its own doing
+    assert shared <= shared_folders()
+    yard("status", "--name", NEIGHBOUR)
+    assert kubectl(neighbour, "get", "nodes", "-o", "name").split() == ["node/node-1"]
+    assert kubectl(neighbour, "exec", "beside", "--", "echo", "here").strip() == "here"
 
 
 def test_up_takes_over_from_a_run_that_was_killed_halfway(cluster: Cluster) -> None:
