@@ -102,3 +102,13 @@ async def test_a_claim_that_another_object_controls_is_waited_for_without_a_pod(
     await world.patch_job("j", {"suspend": False})
     await until_foreign(world, name)
     assert await untouched(world.client, PERSISTENT_VOLUME_CLAIMS, made)
+
+
+async def test_a_pod_that_asks_for_more_than_there_can_be_stops_nobody(world: World) -> None:
+    """The API server takes such numbers; written out, each has a million digits."""
+    await world.add_nodes(2)
+    await world.operator()
+    huge = [{"name": f"c{i}", "image": "x", "resources": {"limits": {"memory": f"{i}e999999"}}} for i in range(1, 9)]
+    await world.apply(stranger("Pod", "huge", spec={"containers": huge, "schedulingGates": [{"name": "test/never"}]}))
+    await world.apply(job("j", role(replicas=2)))
+    await world.until_phase("j", "Running")

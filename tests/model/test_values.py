@@ -161,3 +161,21 @@ def test_scaling_is_repeated_adding(vector: tuple[tuple[str, int], ...], factor:
 )
 def test_amounts_for_people(name: str, value: int, text: str) -> None:
     assert format_amount(name, value) == text
+
+
+@pytest.mark.parametrize("text", ["1e999999", "7e999998", "9" * 5000, "1e19", "100E", "16Ei", "9223372036854775808"])
+def test_what_is_larger_than_any_quantity_may_be_is_cut_off_at_once(text: str) -> None:
+    """Anybody may create such a pod. As a whole number the first would take half a minute, and stop everything."""
+    assert amount("memory", text) == 2**63 - 1
+    assert amount("memory", f"-{text}") == -(2**63 - 1)
+    assert amount("cpu", text) == 1000 * (2**63 - 1)
+
+
+@pytest.mark.parametrize(("text", "whole"), [("1e-999999", 1), ("9223372036854775807", 2**63 - 1), ("7Ei", 7 * 2**60)])
+def test_what_is_just_within_is_what_it_is(text: str, whole: int) -> None:
+    assert amount("memory", text) == whole
+
+
+def test_an_exponent_beyond_all_numbers_is_no_quantity() -> None:
+    with pytest.raises(ValueError, match="not a quantity"):
+        parse_quantity("1e9999999999999999999")

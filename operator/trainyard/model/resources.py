@@ -27,10 +27,18 @@ _SUFFIXES: Mapping[str, Decimal] = {
     "Ei": Decimal(2**60),
 }
 
+_LARGEST = Decimal(2**63 - 1)
+_DIGITS = 19
+"""As many the largest has."""
+
 
 @lru_cache(maxsize=4096)
 def parse_quantity(text: str | int | float) -> Decimal:
-    """Value of a quantity (`100m`, `1Gi`, `2e3`, 5). Raises ValueError on anything else."""
+    """Value of a quantity (`100m`, `1Gi`, `2e3`, 5), cut off where Kubernetes says that quantities end. Raises
+    ValueError on anything else.
+
+    Anybody's pod is read, and an API server takes `1e999999`: as a whole number that has a million digits.
+    """
     body = str(text).strip()
     suffix = ""
     for length in (2, 1):
@@ -39,12 +47,14 @@ def parse_quantity(text: str | int | float) -> Decimal:
             body, suffix = body[:-length], tail
             break
     try:
-        value = Decimal(body) * _SUFFIXES[suffix]
+        value = Decimal(body)
     except InvalidOperation:
         raise ValueError(f"{text!r} is not a quantity") from None
     if not value.is_finite():
         raise ValueError(f"{text!r} is not a finite quantity")
-    return value
+    if value.adjusted() >= _DIGITS:  # before anything is reckoned with it
+        return _LARGEST.copy_sign(value)
+    return max(-_LARGEST, min(_LARGEST, value * _SUFFIXES[suffix]))
 
 
 @lru_cache(maxsize=4096)
