@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from api.builders import container, parsed, role
-from trainyard.api.hashing import ATTEMPT_FIELDS, attempt_fields_hash
+from trainyard.api.crdgen import training_job_crd
+from trainyard.api.hashing import ANY_ORDER, ATTEMPT_FIELDS, attempt_fields_hash
 from trainyard.api.types import JobSpec
 
 
@@ -60,6 +62,37 @@ def test_a_default_spelled_out_does_not_move_it() -> None:
         rendezvous={},
     )
     assert attempt_fields_hash(spelled) == attempt_fields_hash(parsed())
+
+
+def lists(schema: dict[str, Any], field: str = "") -> Iterator[str]:
+    """Fields of a schema that hold lists which are equal in any order."""
+    if schema.get("x-kubernetes-list-type") in ("map", "set"):
+        yield field
+    for name, inner in schema.get("properties", {}).items():
+        yield from lists(inner, name)
+    if isinstance(schema.get("items"), dict):
+        yield from lists(schema["items"], field)
+
+
+def test_every_list_that_is_equal_in_any_order_is_hashed_so_or_its_order_is_compared() -> None:
+    """Else sorting a manifest anew, which the API server lets pass, would close a running attempt."""
+    spec = training_job_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    compared = {"roles", "containers", "initContainers"}
+    refused = {"values"}  # of restartPolicyRules, which no rule lets in
+    assert set(lists(spec)) == ANY_ORDER | compared | refused
+
+
+def test_a_list_sorted_anew_does_not_move_it() -> None:
+    env = [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]
+    mounts = [{"name": "v", "mountPath": "/a"}, {"name": "w", "mountPath": "/b"}]
+    volumes = [{"name": "v", "emptyDir": {}}, {"name": "w", "emptyDir": {}}]
+
+    def with_lists(step: int, **more: Any) -> str:
+        trainer = container(env=env[::step], volumeMounts=mounts[::step], **more)
+        return attempt_fields_hash(parsed(role("worker", trainer, pod={"volumes": volumes[::step]})))
+
+    assert with_lists(1) == with_lists(-1)
+    assert with_lists(1, args=["a", "b"]) != with_lists(1, args=["b", "a"])
 
 
 def test_every_field_is_on_one_side() -> None:

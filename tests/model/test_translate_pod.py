@@ -135,6 +135,12 @@ class TestPod:
     def test_the_trainer_is_the_container_of_that_name(self, status: dict[str, Any], state: TrainerState) -> None:
         assert pod_view(raw_pod(status=status)).trainer == state
 
+    def test_the_trainer_is_the_one_with_the_hosts_though_a_webhook_put_another_first(self) -> None:
+        given = {"name": "pytorch", "volumeMounts": [{"name": "trainyard-hosts", "mountPath": "/etc/trainyard/hosts"}]}
+        for before in ("istio-proxy", "trainer"):
+            view = pod_view(raw_pod(spec={"containers": [{"name": before, "volumeMounts": [{"name": "x"}]}, given]}))
+            assert view.trainer_name == "pytorch"
+
     def test_else_the_trainer_is_the_first(self) -> None:
         status = {"containerStatuses": [{"name": "b", "state": {}}, {"name": "a", "state": {"running": {}}}]}
         assert pod_view(raw_pod(spec={"containers": [{"name": "a"}, {"name": "b"}]}, status=status)).trainer.started

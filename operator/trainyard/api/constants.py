@@ -31,6 +31,7 @@ ENV_PREFIX: Final = "TRAINYARD_"
 ENV_CHECKPOINT_DIR: Final = f"{ENV_PREFIX}CHECKPOINT_DIR"
 VOLUME_PREFIX: Final = "trainyard-"
 CHECKPOINT_VOLUME: Final = f"{VOLUME_PREFIX}checkpoint"
+HOSTS_VOLUME: Final = f"{VOLUME_PREFIX}hosts"  # mounted by every trainer, and by nothing else
 RESERVED_FOLDER: Final = "/etc/trainyard"  # where the hosts ConfigMap is mounted
 TRAINER: Final = "trainer"
 

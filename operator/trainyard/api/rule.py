@@ -12,6 +12,9 @@ from trainyard.api.hashing import ATTEMPT_FIELDS
 
 Json = Mapping[str, Any]
 
+CONTAINER_NAMES = "roles.map(r, r.template.spec.containers.map(c, c.name))"
+"""CEL over a spec: who stands where in each role's pod."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -59,7 +62,8 @@ class Rule:
         """CEL over `self` and `old`: the write is let past though the rule does not hold.
 
         * The spec is unchanged: a status, a label, a finalizer. The API server spares unchanged values by itself, but
-          never in a rule that names the old object, and at the root no value is unchanged.
+          never in a rule that names the old object, and at the root no value is unchanged. Lists with keys are equal in
+          any order, so that of the containers is compared where the first may be the trainer by its place alone.
         * The write suspends the job. What shapes an attempt cannot change in it (`rules_update`), so the fault is the
           old one. A field that may change at any time is compared here.
         """
@@ -67,7 +71,10 @@ class Rule:
         suspends = f"{spec}.suspend && !{old}.suspend"
         if place and self.field.partition(".")[0] not in ATTEMPT_FIELDS:
             suspends += f" && {spec}.{self.field} == {old}.{self.field}"
-        return f"{spec} == {old} || {suspends}"
+        same = f"{spec} == {old}"
+        if place and self.field == "roles":
+            same += f" && {spec}.{CONTAINER_NAMES} == {old}.{CONTAINER_NAMES}"
+        return f"{same} || {suspends}"
 
 
 def role_rule(

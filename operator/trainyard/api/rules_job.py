@@ -15,7 +15,7 @@ PATH = f"(/{SEGMENT})+"
 RELATIVE = f"{SEGMENT}(/{SEGMENT})*"
 DOTS = ".*/[.][.]?(/.*)?"
 SYSTEM = "/(bin|boot|dev|etc|lib|lib32|lib64|proc|run|sbin|sys|usr|var/run)(/.*)?|/(home|opt|root|var)"
-SIZE = "[1-9][0-9]*([.][0-9]+)?([kMGTPE]|[KMGTPE]i)?"
+SIZE = "([1-9][0-9]*([.][0-9]+)?|0[.][0-9]*[1-9][0-9]*)([kMGTPE]|[KMGTPE]i)?"
 
 _FIXED = longest_pod_name("", "", 1) - 1
 
@@ -75,10 +75,10 @@ NAMES = (
             "spec.checkpoint.volume.claimTemplate.spec.storageClassName",
             "spec.checkpoint.volume.claimTemplate.spec.volumeName",
         ),
-        cel=matching("self", OBJECT),
+        cel=f"self == '' || {matching('self', OBJECT)}",  # where no name may be empty, the schema says so
         what="this is no name of a Kubernetes object",
         mend="use lowercase letters, digits, '-' and '.', as `kubectl get` prints it",
-        holds=lambda name: fits(OBJECT, name),
+        holds=lambda name: name == "" or fits(OBJECT, name),
     ),
     Rule(
         id="managed-by",
@@ -206,8 +206,8 @@ CHECKPOINT = (
         at=("spec.checkpoint.volume.claimTemplate.spec.resources.requests",),
         field="storage",
         cel=matching("string(self.storage)", SIZE),
-        what="storage must be a size above 0",
-        mend="write it like 500Gi or 1Ti",
+        what="storage must be a size above 0, in digits",
+        mend="write it like 500Gi or 0.5Ti",
         holds=lambda requests: fits(SIZE, requests["storage"]),
     ),
     Rule(

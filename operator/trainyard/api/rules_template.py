@@ -77,7 +77,7 @@ GPUS = (
         "gpus-of-trainer-only",
         cel=f"r.template.spec.containers.all(c, {_IS_TRAINER} || !({_asks('limits')} || {_asks('requests')})) && "
         "(!has(r.template.spec.initContainers) || r.template.spec.initContainers.all(c, "
-        f"!has(c.restartPolicy) || !({_asks('limits')} || {_asks('requests')})))",
+        f"!has(c.restartPolicy) || c.restartPolicy != 'Always' || !({_asks('limits')} || {_asks('requests')})))",
         what="a container beside the trainer asks for accelerators",
         mend="only the trainer may have them: remove that limit, or name the container that trains 'trainer'",
         holds=_no_gpus_beside,
@@ -268,12 +268,14 @@ CONTAINERS = (
         "mount-path-taken",
         need="has(self.checkpoint)",
         cel=f"r.template.spec.containers.all(c, !{_IS_TRAINER} || !has(c.volumeMounts) || "
-        "c.volumeMounts.all(m, m.mountPath != self.checkpoint.mountPath))",
+        "c.volumeMounts.all(m, m.mountPath != self.checkpoint.mountPath && m.mountPath != "
+        "self.checkpoint.mountPath + '/'))",
         what="the trainer mounts a volume of its own at checkpoint.mountPath",
         mend="remove that mount, or choose another checkpoint.mountPath",
         holds=lambda spec, role: (
             not any(
-                m["mountPath"] == dig(spec, "checkpoint", "mountPath") for m in _trainer(role).get("volumeMounts") or ()
+                m["mountPath"].removesuffix("/") == dig(spec, "checkpoint", "mountPath")
+                for m in _trainer(role).get("volumeMounts") or ()
             )
         ),
     ),

@@ -5,9 +5,12 @@ suspend and edit is not. What shapes no attempt (`failurePolicy`, deadlines, cle
 """
 
 from trainyard.api.hashing import ATTEMPT_FIELDS
-from trainyard.api.rule import Rule
+from trainyard.api.rule import CONTAINER_NAMES, Rule
 
 _OPTIONAL = ("rdma", "checkpoint")
+_INIT_CONTAINER_NAMES = (
+    "roles.map(r, has(r.template.spec.initContainers) ? r.template.spec.initContainers.map(c, c.name) : [])"
+)
 _SUSPEND = (
     'suspend the job first (`kubectl patch tj NAME --type merge -p \'{"spec":{"suspend":true}}\'`), '
     "then edit, then resume"
@@ -17,9 +20,10 @@ _SUSPEND = (
 def _unchanged(field: str) -> str:
     same = f"self.{field} == oldSelf.{field}"
     if field == "roles":
-        # Lists with keys are equal in any order. But the first container may be the trainer by its place alone.
-        names = "roles.map(r, r.template.spec.containers.map(c, c.name))"
-        return f"{same} && self.{names} == oldSelf.{names}"
+        # Lists with keys are equal in any order. But the first container may be the trainer by its place alone, and
+        # init containers run one after the other.
+        orders = (CONTAINER_NAMES, _INIT_CONTAINER_NAMES)
+        return " && ".join((same, *(f"self.{names} == oldSelf.{names}" for names in orders)))
     if field not in _OPTIONAL:
         return same
     return f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || {same})"

@@ -244,8 +244,8 @@ class ClaimSpec(Model):
         tuple[AccessMode, ...], Field(min_length=1, max_length=3, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = (AccessMode.READ_WRITE_MANY,)
     """How the volume may be mounted; a gang of several pods needs ReadWriteMany."""
-    storage_class_name: ObjectName | None = None
-    """StorageClass; left out, the cluster's default."""
+    storage_class_name: Annotated[str, Field(max_length=253)] | None = None
+    """StorageClass; left out, the cluster's default; empty, none: for a volume that was made by hand."""
     volume_name: ObjectName | None = None
     """PersistentVolume to bind, where it is known."""
     resources: StorageResources

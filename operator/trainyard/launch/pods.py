@@ -14,6 +14,7 @@ from typing import Any
 from trainyard.api.constants import (
     API_VERSION,
     CHECKPOINT_VOLUME,
+    HOSTS_VOLUME,
     KIND,
     LABEL_ATTEMPT,
     LABEL_INDEX,
@@ -32,7 +33,6 @@ from trainyard.launch.place import HOSTS_KEY, LIST_KEY, Place
 from trainyard.launch.settings import LaunchSettings
 from trainyard.launch.trainer import (
     HOSTS_PATH,
-    HOSTS_VOLUME,
     SHM_PATH,
     SHM_VOLUME,
     Wants,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainyard.api.constants import CHECKPOINT_VOLUME, VOLUME_PREFIX
+from trainyard.api.constants import CHECKPOINT_VOLUME, HOSTS_VOLUME, VOLUME_PREFIX
 from trainyard.api.effective import EffectiveRole
 from trainyard.api.types import IpcLock
 from trainyard.launch.env import environment, merged
@@ -21,7 +21,6 @@ Json = dict[str, Any]
 
 SHM_PATH = "/dev/shm"
 HOSTS_PATH = "/etc/trainyard/hosts"
-HOSTS_VOLUME = f"{VOLUME_PREFIX}hosts"
 SHM_VOLUME = f"{VOLUME_PREFIX}shm"
 PORT_NAME = "rendezvous"
 TELLING = "FallbackToLogsOnError"

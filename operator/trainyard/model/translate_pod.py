@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from sys import intern
 from typing import NamedTuple
 
-from trainyard.api.constants import LABEL_ATTEMPT, LABEL_INDEX, LABEL_JOB, LABEL_RANK, LABEL_ROLE, TRAINER
+from trainyard.api.constants import HOSTS_VOLUME, LABEL_ATTEMPT, LABEL_INDEX, LABEL_JOB, LABEL_RANK, LABEL_ROLE, TRAINER
 from trainyard.model.podspec import checkpoint_place, host_ports, node_terms, pinned_node, pod_resources
 from trainyard.model.raw import NONE, Raw, instant, left_behind, number, owner_uid
 from trainyard.model.views import (
@@ -139,6 +139,11 @@ def _pod_spec(raw: Raw | bytes, previous: PodView | None) -> _PodSpec | PodView:
 
 
 def _trainer_name(containers: Sequence[Raw]) -> str:
+    """The one that was given the gang's hosts; by the template's rule where none was. A webhook may have put a
+    container of its own before it."""
+    for container in containers:
+        if any(mount.get("name") == HOSTS_VOLUME for mount in container.get("volumeMounts") or ()):
+            return intern(container["name"])
     names = [container["name"] for container in containers]
     return TRAINER if TRAINER in names else intern(names[0]) if names else ""
 
