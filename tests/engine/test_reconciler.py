@@ -7,9 +7,10 @@ from typing import cast
 import pytest
 
 from engine.fakes import KEY, NOW, Bench
-from trainyard.api.reasons import Reason
+from trainyard.api.reasons import ConditionType, Phase, Reason
 from trainyard.engine.events import Events
 from trainyard.engine.executor import Executor
+from trainyard.engine.guards import nodes_told
 from trainyard.engine.queue import Target, WorkQueue
 from trainyard.engine.reconciler import LATEST, SHARE, SOONEST, Pace, Planner, Reconciler
 from trainyard.kube.client import Client
@@ -18,7 +19,7 @@ from trainyard.kube.errors import ServerError
 from trainyard.kube.resources import NODES, SERVICES, TRAINING_JOBS
 from trainyard.model.cluster import GangRequest, Grant
 from trainyard.model.plan import CreateService, EventNote, JobSnapshot, Plan, PlanningPolicy, WriteStatus
-from trainyard.model.status import JobStatus
+from trainyard.model.status import Condition, JobStatus
 from trainyard.model.views import Instant, Key, NodeView
 
 TARGET = Target(KEY)
@@ -100,27 +101,49 @@ async def test_an_error_that_passes_leaves_a_job_its_place(bench: Bench) -> None
     assert bench.store.memory.requests() == (request,) and rig.woken == 0
 
 
-async def test_nodes_never_heard_of_are_looked_for_before_anything_is_planned(bench: Bench) -> None:
-    bench.open(nodes=("n1", "n2", "n3", "n3"))
-    bench.api.put(NODES, {"metadata": {"name": "n1"}, "spec": {}, "status": {}})
-    bench.store.upsert_node(NodeView("n2", "u2", {}))
-    planned: list[JobSnapshot] = []
+class Planned:
+    """Keeps what was to be planned."""
 
-    def note(snapshot: JobSnapshot, now: Instant, policy: PlanningPolicy) -> Plan:
-        planned.append(snapshot)
+    def __init__(self) -> None:
+        self.snapshots: list[JobSnapshot] = []
+
+    def __call__(self, snapshot: JobSnapshot, now: Instant, policy: PlanningPolicy) -> Plan:
+        self.snapshots.append(snapshot)
         return Plan()
 
-    rig = Rig(bench, note)
+
+async def test_a_node_never_heard_of_is_looked_for_before_anything_is_planned(bench: Bench) -> None:
+    bench.open(nodes=("n1", "n2", "n3", "n3"))
+    bench.api.put(NODES, {"metadata": {"name": "n1"}})
+    bench.store.upsert_node(NodeView("n2", "u2", {}))
+    planned = Planned()
+    rig = Rig(bench, planned)
     await rig.run()
-    assert [set(s.nodes) for s in planned] == [{"n1", "n2"}] and planned[0].unsure_nodes == ()
+    assert planned.snapshots == [] and rig.queue.next_in(), "it exists, and its watch has still to tell of it"
+    bench.store.upsert_node(NodeView("n1", "u1", {}))
     bench.api.calls.clear()
     await rig.run()
-    assert bench.api.written("list", NODES) == [], "what is known to be gone is not looked for again"
+    assert set(planned.snapshots[0].nodes) == {"n1", "n2"}
+    assert bench.api.written("list", NODES) == [], "what is known not to exist is not looked for again"
     bench.store.upsert_node(NodeView("n3", "u3", {}))
     bench.store.delete_node("n1")
     await rig.run()
-    assert set(planned[-1].nodes) == {"n2", "n3"}
+    assert set(planned.snapshots[1].nodes) == {"n2", "n3"}
     assert bench.api.written("list", NODES) == [], "what was seen to go is gone"
+
+
+async def test_many_nodes_are_looked_for_at_once_and_none_for_a_job_at_rest(bench: Bench) -> None:
+    names = frozenset(f"n{number}" for number in range(100))
+    bench.api.put(NODES, {"metadata": {"name": "n7"}})
+    assert not await nodes_told(bench.hands, names)
+    assert len(bench.api.written("list", NODES)) == 1
+    bench.store.upsert_node(NodeView("n7", "u7", {}))
+    assert await nodes_told(bench.hands, names)
+    bench.open(nodes=("a", "b", "c", "d"))
+    assert bench.begin().snapshot.unsure_nodes == {"a", "b", "c", "d"}
+    over = Condition(ConditionType.FAILED, True, Reason.MAX_RESTARTS_EXCEEDED, since=NOW)
+    bench.set_status(JobStatus(phase=Phase.FAILED, conditions=(over,)))
+    assert bench.begin().snapshot.unsure_nodes == frozenset()
 
 
 async def test_a_plan_that_changes_nothing_does_not_run_hot(bench: Bench) -> None:

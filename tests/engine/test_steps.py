@@ -87,11 +87,18 @@ async def test_no_terminal_word_while_a_live_pod_shows(bench: Bench) -> None:
 
 async def test_a_pod_that_a_watch_has_missed_is_not_lost(bench: Bench) -> None:
     bench.open()
-    missed = [bench.pod(rank, stored=False).name for rank in (1, 2)]
-    write = WriteStatus(JobStatus(gpus=8), "", absent_pod=missed[0])
-    assert await write_status(bench.hands, bench.begin(), write) is Outcome.MOOT
-    assert {p.name for p in bench.begin().snapshot.pods} == set(missed), "and neither are those missed beside it"
-    del bench.api.objects[(str(PODS), missed[0])]
+    missed = bench.pod(1, stored=False)
+    write = WriteStatus(JobStatus(gpus=8), "", absent_pod=missed.name)
+    assert await write_status(bench.hands, bench.begin(), write) is Outcome.BLOCKED
+    del bench.api.objects[(str(PODS), missed.name)]
+    assert await write_status(bench.hands, bench.begin(), write) is Outcome.DONE
+
+
+async def test_a_pod_that_was_taken_from_its_job_is_lost_to_it(bench: Bench) -> None:
+    bench.open()
+    taken = bench.pod(1, stored=False)
+    bench.api.objects[(str(PODS), taken.name)]["metadata"]["ownerReferences"] = []
+    write = WriteStatus(JobStatus(gpus=8), "", absent_pod=taken.name)
     assert await write_status(bench.hands, bench.begin(), write) is Outcome.DONE
 
 

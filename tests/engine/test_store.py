@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from engine.fakes import KEY, Bench, Clock, FakeApi, Listener
+from engine.fakes import KEY, NOW, Bench, Clock, FakeApi, Listener
 from trainyard.api.reasons import Phase, Reason
 from trainyard.engine.queue import Target
 from trainyard.engine.sinks import pod_sink, take_over
@@ -18,6 +18,7 @@ from trainyard.engine.store import TOMBSTONE_SECONDS, Store
 from trainyard.kube.client import Client
 from trainyard.kube.resources import CONFIG_MAPS, PODS
 from trainyard.launch import LaunchSettings, render_record
+from trainyard.model.cluster import Refusal
 from trainyard.model.status import Finishing, JobStatus
 from trainyard.model.translate import child_view, record_view
 from trainyard.model.views import (
@@ -431,6 +432,17 @@ def test_a_terminating_namespace_is_told_to_its_jobs(bench: Bench) -> None:
     bench.store.upsert_namespace(NamespaceView("default", terminating=True))
     assert bench.listener.take() == [(Target(KEY), True)]
     assert bench.begin().snapshot.namespace_terminating
+
+
+def test_a_refusal_in_other_words_waits_and_one_to_another_effect_does_not(bench: Bench) -> None:
+    memory = bench.store.memory
+    first = Refusal(KEY, "job-1", Reason.QUOTA_EXCEEDED, "3 of 4 left", until=NOW)
+    assert memory.refuse(first)
+    assert not memory.refuse(replace(first, message="2 of 4 left"))
+    assert memory.refuse(replace(first, until=NOW + 5)), "it would tell of another time"
+    assert memory.refuse(replace(first, until=NOW + 5, clear_kept=True)), "something is to be done about it"
+    bench.api.clock.at += 30
+    assert memory.refuse(replace(first, message="1 of 4 left", until=NOW + 5, clear_kept=True))
 
 
 def test_facts_last_only_while_they_are_told_without_a_break(bench: Bench) -> None:

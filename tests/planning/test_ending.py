@@ -260,6 +260,8 @@ def test_no_failed_pod_is_kept_where_a_quota_counts_it_and_the_gang_needs_its_pl
     request = planned(at_rest(job).probed()).request
     assert request is not None and request.kept_to_be_read == 1 and graces(job) == {}
     job.refusal = Refusal(request.key, job.uid, Reason.QUOTA_EXCEEDED, "no room", clear_kept=True)
+    assert graces(job) == {}, "a quota's count follows the pods by seconds"
+    job.seeing("kept pods are in the way", 10)
     assert graces(job) == {kept: None}
     job.suspended()
     assert graces(job) == {}, "it asks for nothing now"

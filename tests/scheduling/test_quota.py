@@ -58,6 +58,8 @@ def test_ended_pods_that_a_job_keeps_to_be_read_make_room_for_its_gang() -> None
     assert not refusal(full, make_gang("a").workers(4)).clear_kept, "it is somebody else's"
     fuller = YARD.quota("q", {"count/pods": 4}, {"count/pods": 2})
     assert not refusal(fuller, make_gang("a", kept_to_be_read=1).workers(4)).clear_kept, "that would not do"
+    both = full.quota("gpus", {f"requests.{GPU}": 32}, {f"requests.{GPU}": 8})
+    assert not refusal(both, make_gang("a", kept_to_be_read=1).workers(4)).clear_kept, "more than that is in the way"
     other = YARD.quota("q", {"pods": 4}, {"pods": 1})
     assert not refusal(other, make_gang("a", kept_to_be_read=1).workers(4)).clear_kept
 

@@ -5,18 +5,19 @@ They ask the API server and answer; what they find goes into the store, so that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import aclosing
 
 from trainyard.api.constants import LABEL_JOB, LABEL_JOB_UID
 from trainyard.engine.hands import Hands, Outcome, Pass
-from trainyard.kube.client import METADATA_PAGE_SIZE
+from trainyard.kube.client import METADATA_PAGE_SIZE, Object
 from trainyard.kube.errors import Gone, NotFound
 from trainyard.kube.resources import CONFIG_MAPS, NODES, PODS, TRAINING_JOBS
 from trainyard.model.plan import ConfirmJobGone
-from trainyard.model.translate import child_view, job_view, node_view, pod_view
+from trainyard.model.translate import child_view, job_view
 from trainyard.model.views import ChildView
 
+MANY_NODES = 20
+"""More than so many are looked for in one list of all."""
 _NOT_TERMINAL = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -38,26 +39,29 @@ async def nothing_live(hands: Hands, step: Pass, *, dead: frozenset[str], strang
 
 
 async def pod_absent(hands: Hands, step: Pass, name: str) -> bool:
-    """A pod that was never seen to go may stand behind a watch that fell silent. If so, all of the gang's pods are read
-    into the store: one that was missed is rarely alone."""
-    namespace, uid = step.snapshot.key.namespace, step.snapshot.uid
-    if not (await hands.client.list(PODS, namespace, fields=f"metadata.name={name}")).items:
-        return True
-    pods, _ = await hands.client.read_all(pod_view, PODS, namespace, labels=f"{LABEL_JOB_UID}={uid}")
-    for pod in pods:
-        hands.store.upsert_pod(pod)
-    step.log.warning("a watch is behind: pods that seemed lost are there", first=name, pods=len(pods))
-    return False
+    """A pod of the job that was never seen to go may stand behind a watch that fell silent; then that has to wake."""
+    listed = await hands.client.list(PODS, step.snapshot.key.namespace, fields=f"metadata.name={name}")
+    there = any(child_view(raw).owner_uid == step.snapshot.uid for raw in listed.items)
+    if there:
+        step.log.warning("a pod that seemed lost is there: the watch of pods is behind", pod=name)
+    return not there
 
 
-async def look_for_nodes(hands: Hands, names: Iterable[str]) -> None:
-    """Whether these nodes exist, each by a live look; what is found goes into the store."""
-    for name in names:
-        found = await hands.client.list(NODES, fields=f"metadata.name={name}")
-        for raw in found.items:
-            hands.store.upsert_node(node_view(raw))
-        if not found.items:
-            hands.store.delete_node(name)
+async def nodes_told(hands: Hands, names: frozenset[str]) -> bool:
+    """Whether all of these nodes that exist have been told of; those that do not are noted. Nothing else is taken from
+    the live look: what the watch tells in the meantime is newer."""
+    if len(names) > MANY_NODES:
+        existing, _ = await hands.client.read_all(_name, NODES, metadata_only=True)
+    else:
+        pages = [await hands.client.list(NODES, fields=f"metadata.name={name}") for name in names]
+        existing = [_name(raw) for page in pages for raw in page.items]
+    untold = names - hands.store.nodes.keys()
+    hands.store.note_gone_nodes(untold - set(existing))
+    return untold.isdisjoint(existing)
+
+
+def _name(raw: Object) -> str:
+    return str(raw["metadata"]["name"])
 
 
 async def job_gone(hands: Hands, step: Pass, confirm: ConfirmJobGone) -> Outcome:

@@ -6,7 +6,7 @@ All of it may be lost at any moment without harm: a new leader asks again. Spans
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trainyard.kube.clock import steady
 from trainyard.model.cluster import GangRequest, Grant, Refusal, Reservation
@@ -109,11 +109,12 @@ class Memory:
         return True
 
     def refuse(self, refusal: Refusal) -> bool:
-        """True where the job waits for another reason or until another time than before, or, said rarely, in other
-        words: numbers that move with every change of the cluster must not become a write for every waiting job."""
+        """True where the job waits for another reason, until another time, or to another effect than before, or, said
+        rarely, in other words: numbers that move with every change of the cluster must not become a write for every
+        waiting job."""
         notes, now = self.of(refusal.uid), self._clock()
         before = notes.refusal
-        same = before is not None and (before.reason, before.until) == (refusal.reason, refusal.until)
+        same = before is not None and replace(before, message=refusal.message) == refusal
         if (
             before is not None
             and same

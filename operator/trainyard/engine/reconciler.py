@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 
 from trainyard.engine.executor import Executor
-from trainyard.engine.guards import look_for_nodes
+from trainyard.engine.guards import nodes_told
 from trainyard.engine.hands import Hands, Outcome, Pass, is_refusal
 from trainyard.engine.queue import Target, WorkQueue
 from trainyard.engine.snapshots import job_snapshot
@@ -112,7 +112,8 @@ class Reconciler:
             if snapshot is None:
                 return True
             if snapshot.unsure_nodes:
-                await look_for_nodes(self._hands, snapshot.unsure_nodes)
+                if not await nodes_told(self._hands, snapshot.unsure_nodes):
+                    return False
                 continue
             now = self._hands.client.clock.now()
             self._see(snapshot, now)

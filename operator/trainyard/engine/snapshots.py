@@ -49,7 +49,7 @@ def job_snapshot(store: Store, target: Target, pace: float = 0.0) -> JobSnapshot
         claim=_claim(store, job),
         foreign_names=memory.foreign_names(uid),
         nodes=_nodes(store, named),
-        unsure_nodes=_unsure(store, named) if sees_nodes else (),
+        unsure_nodes=_unsure(store, job, named) if sees_nodes else frozenset(),
         silent=dict(store.silent) if sees_nodes else {},
         node_count=len(store.nodes) if sees_nodes else 0,
         request=notes.request,
@@ -140,9 +140,12 @@ def _nodes(store: Store, names: Iterable[str]) -> Mapping[str, NodeView]:
     return {name: node for name in names if (node := store.nodes.get(name)) is not None}
 
 
-def _unsure(store: Store, names: set[str]) -> tuple[str, ...]:
-    absent = names - store.nodes.keys()
-    return tuple(sorted(name for name in absent if name and name not in store.gone_nodes)) if absent else ()
+def _unsure(store: Store, job: JobView, names: set[str]) -> frozenset[str]:
+    """Of a job that is over or suspended nothing hangs on its nodes any more, unless pods are left."""
+    at_rest = job.status.terminal or (job.suspend and not job.status.open)
+    if at_rest and not store.gang(job.uid).live:
+        return frozenset()
+    return frozenset(name for name in names if name and name not in store.nodes and name not in store.gone_nodes)
 
 
 def _shared(store: Store, record: Record | None) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ async def write_status(hands: Hands, step: Pass, write: WriteStatus) -> Outcome:
     if write.require_no_live_pods and not await nothing_live(hands, step, dead=frozenset(write.dead), strangers=False):
         return Outcome.BLOCKED
     if write.absent_pod and not await pod_absent(hands, step, write.absent_pod):
-        return Outcome.MOOT
+        return Outcome.BLOCKED
     try:
         raw = await hands.client.patch_status(
             TRAINING_JOBS,

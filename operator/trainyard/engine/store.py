@@ -8,7 +8,7 @@ never does I/O. Everything happens on the event loop's thread.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -222,12 +222,16 @@ class Store:
         self._node_changed(node.name)
 
     def delete_node(self, name: str) -> None:
-        self.gone_nodes[name] = None
-        while len(self.gone_nodes) > GONE_NODES:
-            self.gone_nodes.popitem(last=False)
+        self.note_gone_nodes((name,))
         if self.nodes.pop(name, None) is not None:
             self.silent.pop(name, None)
             self._node_changed(name)
+
+    def note_gone_nodes(self, names: Iterable[str]) -> None:
+        """Of these it is known that they do not exist."""
+        self.gone_nodes.update(dict.fromkeys(names))
+        while len(self.gone_nodes) > GONE_NODES:
+            self.gone_nodes.popitem(last=False)
 
     def _node_changed(self, name: str) -> None:
         for uid in {*self.table.owners_on(name), *self.children.promised_on(name)}:

@@ -65,9 +65,9 @@ class JobSnapshot:
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     """Nodes of the records, the pods, the strangers and the grant above. A node named there and absent here does not
     exist, unless it is unsure."""
-    unsure_nodes: tuple[str, ...] = ()
+    unsure_nodes: frozenset[str] = frozenset()
     """Those named there that this process has never heard of: a watch may be behind, so nothing is planned before a
-    live look has told."""
+    live look has told that they do not exist."""
     silent: Mapping[str, Instant] = field(default_factory=dict)
     """Every node of the cluster that does not answer, and since when."""
     node_count: int = 0

@@ -16,6 +16,9 @@ from trainyard.planning.situation import Situation
 READ_SECONDS = 3.0
 """How long a pod whose trainer has ended, and other containers perhaps not, is waited for; kubelets need a fraction."""
 
+COUNTED_SECONDS = 10.0
+"""A quota's count follows the pods: what it seems to leave no room for may have it in a moment."""
+
 _BROKEN = (Cause.APPLICATION_FAILURE, Cause.DISRUPTION, Cause.START_ROLLED_BACK)
 """Closes after which a collective has nothing left to save."""
 
@@ -95,10 +98,11 @@ def _by_grace(now: Situation, pods: list[PodView]) -> Iterable[tuple[int | None,
 
 def kept_to_be_read(now: Situation) -> frozenset[str]:
     """UIDs of ended pods that stay: the newest first-failed pods, and what a finished job keeps by cleanPods. None
-    where the next attempt could not open beside them: a log is worth less than the training."""
+    where the next attempt cannot open beside them: a log is worth less than the training."""
     ended = [p for p in now.snapshot.pods if p.terminal]
     refusal = now.snapshot.refusal
-    if now.waits and refusal is not None and refusal.clear_kept:
+    in_the_way = now.waits and refusal is not None and refusal.clear_kept
+    if in_the_way and now.note.lasted("kept pods are in the way", COUNTED_SECONDS):
         return frozenset()
     if now.status.terminal and now.spec is not None and now.spec.clean_pods is CleanPods.ALL:
         return frozenset()

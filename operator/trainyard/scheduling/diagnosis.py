@@ -30,7 +30,8 @@ class Diagnosis:
     def why(self, request: GangRequest, shape: GangShape) -> Obstacle:
         """The reason, with numbers."""
         names = tuple((r.name, r.accelerator) for r in request.roles)
-        key = (shape, names, request.avoid, request.claim, self._search.round.ledger.version)
+        claim = request.claim if shape.one_node else ""
+        key = (shape, names, request.avoid, claim, self._search.round.ledger.version)
         if key not in self._told:
             self._told[key] = self._judge(request, shape)
         return self._told[key]

@@ -7,7 +7,8 @@ limits, storage or other objects are left to the API server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from trainyard.api.reasons import Reason
 from trainyard.model.cluster import GangRequest, Reservation
@@ -21,6 +22,20 @@ _PODS = ("pods", _OBJECTS)
 _REQUESTS = "requests."
 
 Needs = dict[str, int]
+
+
+class _Short(NamedTuple):
+    """A key of a quota that has no room for the whole gang."""
+
+    quota: str
+    key: str
+    need: int
+    taken: int
+    hard: int
+
+    @property
+    def by(self) -> int:
+        return self.taken + self.need - self.hard
 
 
 def needs_of(request: GangRequest) -> Needs:
@@ -59,6 +74,14 @@ class Quotas:
 
     def exceeded(self, request: GangRequest) -> Obstacle | None:
         """The first key that has no room for the whole gang."""
+        first: _Short | None = None
+        clear_kept = True
+        for short in self._short(request):
+            first = first or short
+            clear_kept &= short.key == _OBJECTS and short.by <= request.kept_to_be_read
+        return _exceeded(request, first, clear_kept=clear_kept) if first else None
+
+    def _short(self, request: GangRequest) -> Iterator[_Short]:
         needs = needs_of(request)
         for quota in self._quotas.get(request.key.namespace, ()):
             used = dict(quota.used)
@@ -66,9 +89,7 @@ class Quotas:
                 need = counted(key, needs)
                 taken = used.get(key, 0) + self._counted_grants(request, key)
                 if need and taken + need > hard:
-                    kept = request.kept_to_be_read if key == _OBJECTS else 0
-                    return _exceeded(request, quota, key, need, taken, clear_kept=taken + need - hard <= kept)
-        return None
+                    yield _Short(quota.name, key, need, taken, hard)
 
     def ahead(self, request: GangRequest, passes: Callable[[GangRequest], bool]) -> GangRequest | None:
         """The waiting job that could no longer start if this one took its part of the quota now."""
@@ -105,8 +126,8 @@ def _promised(quotas: Mapping[str, tuple[QuotaView, ...]], reservations: Iterabl
     return promised
 
 
-def _exceeded(request: GangRequest, quota: QuotaView, key: str, need: int, taken: int, *, clear_kept: bool) -> Obstacle:
-    hard = dict(quota.hard)[key]
+def _exceeded(request: GangRequest, short: _Short, *, clear_kept: bool) -> Obstacle:
+    quota, key, need, taken, hard = short
     amounts = tuple(format_amount(key, value) for value in (need, max(hard - taken, 0), hard))
     if clear_kept:
         cause = "failed pods that the job kept to be read count as well, and are deleted to make room"
@@ -116,8 +137,8 @@ def _exceeded(request: GangRequest, quota: QuotaView, key: str, need: int, taken
         cause = "wait for other pods of the namespace to end, ask for less, or have the quota raised"
     return Obstacle(
         Reason.QUOTA_EXCEEDED,
-        f"The whole gang ({gang_words(request)}) needs {amounts[0]} of {key}, and ResourceQuota {quota.name} has "
+        f"The whole gang ({gang_words(request)}) needs {amounts[0]} of {key}, and ResourceQuota {quota} has "
         f"{amounts[1]} of {amounts[2]} left; {cause}. "
-        f"See: kubectl describe quota {quota.name} -n {request.key.namespace}",
+        f"See: kubectl describe quota {quota} -n {request.key.namespace}",
         clear_kept=clear_kept,
     )
