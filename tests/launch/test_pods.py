@@ -262,7 +262,7 @@ class TestCheckpoint:
         assert all(volume["name"] != "trainyard-checkpoint" for volume in pod["spec"]["volumes"])
 
     def test_the_template_mounts_something_there(self) -> None:
-        mine = {"name": "mine", "mountPath": "//checkpoints"}
+        mine = {"name": "mine", "mountPath": "/checkpoints/"}
         job = make_job(
             role(pod={"volumes": [{"name": "mine", "emptyDir": {}}]}, container={"volumeMounts": [mine]}),
             checkpoint={"volume": {"claimName": "c"}},
@@ -270,7 +270,7 @@ class TestCheckpoint:
         spec = rendered(job)["spec"]
         assert all(volume["name"] != "trainyard-checkpoint" for volume in spec["volumes"])
         assert [m["mountPath"] for m in spec["containers"][0]["volumeMounts"]] == [
-            "//checkpoints",
+            "/checkpoints/",
             "/etc/trainyard/hosts",
             "/dev/shm",
         ]

@@ -268,14 +268,12 @@ CONTAINERS = (
         "mount-path-taken",
         need="has(self.checkpoint)",
         cel=f"r.template.spec.containers.all(c, !{_IS_TRAINER} || !has(c.volumeMounts) || "
-        "c.volumeMounts.all(m, m.mountPath != self.checkpoint.mountPath && m.mountPath != "
-        "self.checkpoint.mountPath + '/'))",
+        "c.volumeMounts.all(m, m.mountPath != self.checkpoint.mountPath))",
         what="the trainer mounts a volume of its own at checkpoint.mountPath",
         mend="remove that mount, or choose another checkpoint.mountPath",
         holds=lambda spec, role: (
             not any(
-                m["mountPath"].removesuffix("/") == dig(spec, "checkpoint", "mountPath")
-                for m in _trainer(role).get("volumeMounts") or ()
+                m["mountPath"] == dig(spec, "checkpoint", "mountPath") for m in _trainer(role).get("volumeMounts") or ()
             )
         ),
     ),
