@@ -14,7 +14,7 @@ from yardlib.errors import YardError
 from yardlib.paths import cluster_dir
 from yardlib.progress import say, step
 from yardlib.shell import run
-from yardlib.spec import ClusterSpec
+from yardlib.spec import ClusterSpec, check_name
 from yardlib.topology import (
     GPUS_PER_NODE,
     LABEL_BLOCK,
@@ -116,6 +116,7 @@ def _patch(name: str, node: str, patch: str) -> None:
 
 def down(name: str) -> bool:
     """Deletes the cluster; True when there was one."""
+    check_name(name)
     existed = exists(name)
     if existed:
         run(["kind", "delete", "cluster", "--name", cluster_name(name)])

@@ -12,7 +12,7 @@ from yardlib.errors import YardError
 from yardlib.paths import cluster_dir, runtime_root
 from yardlib.process import Program
 from yardlib.progress import say, step
-from yardlib.spec import ClusterSpec, merge
+from yardlib.spec import ClusterSpec, check_name, merge
 
 SPEC_FILE = "spec.json"
 
@@ -108,6 +108,7 @@ def _start(cluster: Cluster) -> None:
 
 def down(name: str) -> bool:
     """Takes the cluster down and removes every trace; True when there was one."""
+    check_name(name)
     with slots.locked(lock_path(name)):
         state = cluster_dir(name)
         existed = state.exists() or slots.find(state) is not None

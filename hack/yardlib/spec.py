@@ -17,6 +17,12 @@ PROFILES = ("default", "fast-timers", "bench")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 
+def check_name(name: str) -> None:
+    """Raises for what is no cluster's name. Folders are removed by it: an empty one, or a path, would be others'."""
+    if not _NAME.fullmatch(name):
+        raise YardError(f"'{name}' is no name for a cluster", "use lower-case letters, digits and '-', at most 32")
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterSpec:
     """One cluster as its owner asked for it."""
@@ -31,10 +37,7 @@ class ClusterSpec:
 
     def check(self) -> None:
         """Raises when a value makes no cluster."""
-        if not _NAME.fullmatch(self.name):
-            raise YardError(
-                f"'{self.name}' is no name for a cluster", "use lower-case letters, digits and '-', at most 32"
-            )
+        check_name(self.name)
         if not 0 <= self.nodes <= MAX_REAL_NODES:
             raise YardError(f"--nodes {self.nodes} is out of range", f"a cluster has 0 to {MAX_REAL_NODES} real nodes")
         if not 0 <= self.fake_nodes <= MAX_FAKE_NODES:

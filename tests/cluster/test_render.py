@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.fake_tools import FakeTools
 from yardlib import (
     archive,
     build,
@@ -274,6 +275,29 @@ def test_a_pattern_takes_down_the_clusters_that_match_and_no_other(monkeypatch: 
     monkeypatch.setattr(local, "down", taken.append)
     assert main(["down", "--name", "tests-*"]) == 0
     assert taken == ["tests-api", "tests-mortal-gw0"]
+
+
+@pytest.mark.parametrize("provider", ["local", "kind"])
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "dev/"])
+def test_only_a_name_takes_something_down(
+    tools: FakeTools,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    provider: str,
+) -> None:
+    """A cluster's folder is removed by it: of an empty one, that is the folder of all."""
+    monkeypatch.setattr(local, "runtime_root", lambda: tmp_path / "run")
+    tools.add("kind", "echo trainyard-; echo trainyard-dev")
+    clusters = tmp_path / "cache/trainyard/clusters"
+    others = [clusters / "dev/etcd.log", clusters.parent / "x/archive.tar"]
+    for other in others:
+        other.parent.mkdir(parents=True)
+        other.write_text("somebody's")
+    assert main(["down", "--name", name, "--provider", provider]) == 1
+    assert "is no name for a cluster" in capsys.readouterr().err
+    assert all(other.exists() for other in others) and not tools.called("kind delete")
 
 
 def test_the_clusters_of_the_machine_are_listed(

@@ -103,6 +103,7 @@ class FakeApi:
         labels: str | None = None,
         fields: str | None = None,
         metadata_only: bool = False,
+        page_size: int | None = None,
     ) -> Page:
         self._enter("list", resource, "")
         key, _, value = (labels or "").partition("=")
@@ -118,6 +119,7 @@ class FakeApi:
     async def read_all(
         self, read: Callable[[Object], Any], resource: Resource, namespace: str | None = None, **selection: Any
     ) -> tuple[builtins.list[Any], str]:
+        selection.pop("page_size", None)
         page = await self.list(resource, namespace, **selection)
         return [read(raw) for raw in page.items], page.resource_version
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sized
+from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 import pytest
 
 from engine.fakes import SETTINGS, Bench
+from kube.fake_api import FakeApi, events, listing
 from trainyard.api.constants import LABEL_JOB
-from trainyard.engine.informers import catch_up
+from trainyard.engine.informers import build_informers, catch_up
 from trainyard.engine.sinks import KindSink, claim_sink, config_map_sink, read_config_map, service_sink, take_over
 from trainyard.engine.snapshots import cluster_snapshot
 from trainyard.engine.store import TOMBSTONE_SECONDS, Store
@@ -163,6 +166,26 @@ async def test_a_new_leader_forgets_no_record_that_a_watch_told_of_after_its_lis
     told(bench, KINDS["record"], stored(record(bench), 2005))
     await catch_up(cast(Client, bench.api), bench.store, ())
     assert len(bench.store.children.records("job-1")) == 1
+
+
+async def test_config_maps_are_read_a_few_at_a_time(bench: Bench) -> None:
+    """Anybody may write some of a megabyte each, and all of a page are in memory at once."""
+    api, over = FakeApi(), asyncio.Event()
+    await api.start()
+    api.script("GET", listing())
+    api.script("WATCH", events(wait=over))
+    async with api.client() as client:
+        await catch_up(client, bench.store, ())
+        (informer,) = (i for i in build_informers(client, bench.store, ()) if i.resource is CONFIG_MAPS)
+        task = asyncio.create_task(informer.run())
+        await informer.wait_synced()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    over.set()
+    await api.stop()
+    asked = [(seen.path.rpartition("/")[2], seen.query["limit"]) for seen in api.requests("GET")]
+    assert asked == [("trainingjobs", "100"), ("configmaps", "25"), ("configmaps", "25")]
 
 
 async def test_a_new_leader_takes_a_record_that_was_deleted_meanwhile_for_gone(bench: Bench) -> None:

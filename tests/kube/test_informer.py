@@ -274,6 +274,38 @@ async def test_a_watch_that_ends_at_once_is_not_opened_in_a_hot_loop(
     assert 2 <= len(fake.requests("WATCH")) <= 5
 
 
+@pytest.mark.parametrize(("longest", "expected"), [(0.02, [1, 2, 3, 1]), (60.0, [1, 2, 3, 4])])
+async def test_a_watch_that_stood_long_was_no_failure(
+    fake: FakeApi,
+    client: Client,
+    store: Store,
+    forever: asyncio.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    longest: float,
+    expected: list[int],
+) -> None:
+    """Something on the way cuts what is quiet. Whoever comes back later each time is blind half of his life."""
+    failures: list[int] = []
+
+    def backoff(count: int, *_: float) -> float:
+        failures.append(count)
+        return 0.001
+
+    monkeypatch.setattr(module, "LAST_BACKOFF", longest)
+    monkeypatch.setattr(module, "backoff", backoff)
+    over = asyncio.Event()
+    fake.script("GET", listing(version=10))
+    quiet = events(then="cut", wait=over)
+    fake.script("WATCH", *[refuse(503)] * 3, quiet, events(("ADDED", pod("c", 31)), wait=forever))
+    informer = informer_of(client, store)
+    async with running(informer, forever):
+        await eventually(lambda: len(failures) == 3 and informer._streams[0].error is None)
+        await asyncio.sleep(0.05)  # the span that it stands
+        over.set()
+        await store.until(lambda: store.names == ["c"])
+    assert failures == expected
+
+
 async def test_the_watchdog_ends_what_stays_unwell(
     fake: FakeApi, client: Client, store: Store, forever: asyncio.Event
 ) -> None:

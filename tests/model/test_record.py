@@ -149,6 +149,59 @@ def test_a_record_that_is_only_large_is_refused() -> None:
         decode_record(gzip.compress(b" " * 40_000_000, mtime=0), name="n", uid="u", created=0.0)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("[" + "{}," * 15_000 + "{}]", id="objects"),
+        pytest.param("[" + "[]," * 15_000 + "[]]", id="lists"),
+        pytest.param("[" + "0," * 200_000 + "0]", id="numbers"),
+        pytest.param("[" * 900 + "]" * 900, id="deep"),
+    ],
+)
+def test_a_record_of_more_parts_than_any_is_refused_unparsed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As objects of Python it is many times as large."""
+
+    def never(_: bytes) -> None:
+        raise AssertionError("it was parsed")
+
+    monkeypatch.setattr("trainyard.model.record.json.loads", never)
+    with pytest.raises(ValueError, match="more parts than any record"):
+        decode_record(gzip.compress(text.encode(), mtime=0), name="n", uid="u", created=0.0)
+
+
+def test_what_is_said_of_an_unreadable_record_is_short() -> None:
+    data = gzip.compress(b'{"jobUid":"' + b"\xff" * 100_000 + b'"}', mtime=0)
+    with pytest.raises(ValueError, match="record n is not readable") as caught:
+        decode_record(data, name="n", uid="u", created=0.0)
+    assert len(f"{caught.value!r}") < 1000
+    assert caught.value.__cause__ is None, "a log would show it in full"
+
+
+@pytest.mark.parametrize("word", ["\ud800", "\u00e9"], ids=ascii)
+def test_a_record_with_a_text_that_no_name_has_is_refused(word: str) -> None:
+    """No name in Kubernetes has such letters, and half of a pair cannot even be written to a log."""
+    role = RecordRole(word, 1, True, "trainer", "torch", 0, 1)
+    other = RecordRole("worker", 1, True, "trainer", "torch", 0, 1)
+    for draft in (RecordDraft("u", 0, (role,), ("n",), "h", "b"), RecordDraft("u", 0, (other,), (word,), "h", "b")):
+        with pytest.raises(ValueError, match="a text is none"):
+            decode_record(encode_record(draft), name="n", uid="u", created=0.0)
+
+
+def test_the_largest_record_is_read() -> None:
+    needs = tuple(sorted((f"example.com/device-{number}", 2**50) for number in range(20)))
+    ports, first = (20_000, 20_001, 20_002), (20_003,)
+    roles = tuple(
+        RecordRole(f"role-{number:058}", MAX_PODS // MAX_ROLES, True, "t" * 63, "torch", 8, 8, needs, ports, first)
+        for number in range(MAX_ROLES)
+    )
+    nodes = tuple(f"{rank:0253}" for rank in range(MAX_PODS))
+    draft = RecordDraft(
+        "u" * 36, 99_999, roles, nodes, "h" * 64, "b", 1000, nodes, (20_000, 28_999), "c" * 253, "d" * 256
+    )
+    record = decode_record(encode_record(draft), name="n", uid="u", created=0.0)
+    assert (record.size, record.nodes, record.dead) == (MAX_PODS, nodes, nodes)
+
+
 def test_a_flipped_bit_is_refused() -> None:
     role = RecordRole("worker", 1, True, "trainer", "torch", 0, 1)
     data = bytearray(encode_record(RecordDraft("u", 0, (role,), ("node",), "h", "b")))

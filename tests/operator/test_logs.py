@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadHttpMessage
 
-from trainyard.telemetry.logs import BLOTTED, about_job, configure_logs
+from trainyard.telemetry.logs import BLOTTED, LONGEST, about_job, blot_secrets, configure_logs
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +78,7 @@ def test_standard_lines_may_bring_the_keys_and_nothing_else(stream: io.StringIO)
     [
         ("Authorization: Bearer abcdefgh12345", "Authorization: Bearer "),
         ("token eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0abc.c2lnbmF0dXJl was refused", "was refused"),
+        ("?token=eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0abc.c2lnbmF0dXJl refused", "?token="),
         ("https://user:hunter2pass@proxy:3128 failed", "@proxy:3128 failed"),
     ],
 )
@@ -94,6 +97,35 @@ def test_credentials_are_blotted_out_by_name(stream: io.StringIO) -> None:
     configure_logs(as_json=True, level="info", stream=stream)
     structlog.get_logger().info("x", headers={"Authorization": "s3cr3t"}, apiToken="s3cr3t")
     assert "s3cr3t" not in stream.getvalue()
+
+
+def test_a_text_that_only_begins_like_tokens_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each beginning would be followed to the text's end."""
+    monkeypatch.setattr("trainyard.telemetry.logs.LONGEST", 2**20)
+    text = "eyJ-" * 20_000
+    started = time.process_time()
+    assert blot_secrets(None, "info", {"event": text}) == {"event": text}
+    assert time.process_time() - started < 2
+
+
+def test_a_long_text_is_cut(stream: io.StringIO) -> None:
+    configure_logs(as_json=True, level="info", stream=stream)
+    structlog.get_logger().info("x" * 2**20, detail=["y" * LONGEST])
+    logging.getLogger("a").warning("%s", "x" * 2**20)
+    ours, theirs = lines(stream)
+    assert ours["message"] == theirs["message"] == "x" * LONGEST + " ... (1048576 characters)"
+    assert ours["detail"] == ["y" * LONGEST]
+
+
+def test_what_is_no_http_is_no_line_of_ours(stream: io.StringIO) -> None:
+    """Anybody may send it to a port, as often as he likes."""
+    configure_logs(as_json=True, level="info", stream=stream)
+    server = logging.getLogger("aiohttp.server")
+    server.error("Error handling request from %s", "10.0.0.7", exc_info=BadHttpMessage("no method"))
+    assert not stream.getvalue()
+    server.error("Error handling request", exc_info=RuntimeError("a fault of ours"))
+    server.error("Unhandled exception")
+    assert [line["message"] for line in lines(stream)] == ["Error handling request", "Unhandled exception"]
 
 
 def test_tracebacks_show_neither_locals_nor_credentials(stream: io.StringIO) -> None:

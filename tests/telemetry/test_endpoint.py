@@ -23,7 +23,7 @@ from trainyard.engine.fleet import freeze
 from trainyard.engine.store import Store
 from trainyard.kube.clock import steady
 from trainyard.telemetry.certificates import ServedCertificate, TlsFiles
-from trainyard.telemetry.endpoint import FORMS, READERS, Answer, Endpoint, Subject, serve_metrics
+from trainyard.telemetry.endpoint import FORMS, READERS, Answer, Endpoint, Subject, _encoded, serve_metrics
 from trainyard.telemetry.fleet import Fleet
 from trainyard.telemetry.fleet_text import FleetText, Limits
 from trainyard.telemetry.metrics import Metrics
@@ -123,6 +123,10 @@ async def test_readers_that_come_together_share_an_answer(world: World) -> None:
     packed = await endpoint.answer("", compress=True)
     assert gzip.decompress(packed.body).startswith(b"# HELP")
     assert world.reports == 2, "another form is another answer"
+
+
+def test_a_text_that_cannot_be_written_costs_no_other() -> None:
+    assert b"".join(_encoded(iter(["before ", "half a \ud800 pair", " after"]))) == b"before half a ? pair after"
 
 
 async def test_many_forms_of_an_answer_are_not_all_kept(world: World) -> None:

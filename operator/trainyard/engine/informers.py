@@ -13,7 +13,7 @@ from trainyard.api.constants import LABEL_JOB
 from trainyard.engine import sinks
 from trainyard.engine.pods import owned_by_nobody
 from trainyard.engine.store import Store
-from trainyard.kube.client import SILENCE, Client, Object
+from trainyard.kube.client import MAP_PAGE_SIZE, SILENCE, Client, Object
 from trainyard.kube.informer import Informer
 from trainyard.kube.resources import (
     CONFIG_MAPS,
@@ -56,7 +56,9 @@ async def catch_up(client: Client, store: Store, namespaces: tuple[str, ...]) ->
     for namespace in namespaces or (None,):
         await sinks.take_over(client, sinks.job_sink(store), _job_reader(store), TRAINING_JOBS, namespace)
         maps = sinks.config_map_sink(store)
-        await sinks.take_over(client, maps, sinks.read_config_map, CONFIG_MAPS, namespace, labels=LABEL_JOB)
+        await sinks.take_over(
+            client, maps, sinks.read_config_map, CONFIG_MAPS, namespace, labels=LABEL_JOB, page_size=MAP_PAGE_SIZE
+        )
 
 
 def _job_reader(store: Store) -> Callable[[Object], JobView]:
@@ -97,6 +99,7 @@ def _of_jobs(watch: Watch, store: Store, scope: tuple[str, ...] | None) -> list[
             sink=sinks.config_map_sink(store),
             namespaces=scope,
             labels=LABEL_JOB,
+            page_size=MAP_PAGE_SIZE,
         ),
         watch(
             SERVICES,

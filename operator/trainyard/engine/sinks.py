@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from trainyard.engine.store import Store
-from trainyard.kube.client import Client, Object
+from trainyard.kube.client import PAGE_SIZE, Client, Object
 from trainyard.kube.resources import ObjectKey, Resource, key_of
 from trainyard.model import translate
 from trainyard.model.record import RECORD_KEY, Record
@@ -97,6 +97,7 @@ async def take_over(
     namespace: str | None,
     *,
     labels: str | None = None,
+    page_size: int = PAGE_SIZE,
 ) -> None:
     """A whole live list, as an informer would hand it over."""
 
@@ -108,7 +109,7 @@ async def take_over(
             sink.poison(resource, key, error)
             return key, None
 
-    found, version = await client.read_all(seen, resource, namespace, labels=labels)
+    found, version = await client.read_all(seen, resource, namespace, labels=labels, page_size=page_size)
     views = [view for _, view in found if view is not None]
     unreadable = frozenset(key for key, view in found if view is None)
     sink.replace(resource, namespace, views, unreadable=unreadable, resource_version=version)

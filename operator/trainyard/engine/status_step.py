@@ -46,6 +46,7 @@ async def write_status(hands: Hands, step: Pass, write: WriteStatus) -> Outcome:
         found = await refresh_job(hands, job.key)
         if found is not None and found.uid == job.uid and found.status == parse_status(render_status(write.status)):
             hands.telemetry.committed(job, write.status, hands.client.clock.now())
+            step.committed = True
         return Outcome.MOOT
     hands.store.upsert_job(job_view(raw, job), notify=False)
     step.committed = True

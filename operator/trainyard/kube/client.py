@@ -26,6 +26,7 @@ Object = dict[str, Any]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 FIELD_MANAGER = "trainyard"
 PAGE_SIZE = 100  # what is parsed at a time: as dicts, 100 pods are some megabytes for a moment, 500 five times that
+MAP_PAGE_SIZE = 25  # of ConfigMaps, of which anybody may write some of a megabyte each
 METADATA_PAGE_SIZE = 500  # of metadata alone, a fraction of that each
 SILENCE = 150.0  # bookmarks come once a minute, the first after two at most: this long without a byte is a dead stream
 
@@ -164,20 +165,21 @@ class Client:
         labels: str | None = None,
         fields: str | None = None,
         metadata_only: bool = False,
+        page_size: int = PAGE_SIZE,
     ) -> tuple[builtins.list[T], str]:
         """A live list of everything, each object read as its page comes and then dropped, and the list's
         resourceVersion. `read` may be asked for an object twice: the list begins anew where it took too long."""
-        for page_size in (PAGE_SIZE, None):
+        for limit in (page_size, None):
             found: list[T] = []
             version = ""
             try:
                 async for page in self.list_pages(
-                    resource, namespace, labels=labels, fields=fields, metadata_only=metadata_only, page_size=page_size
+                    resource, namespace, labels=labels, fields=fields, metadata_only=metadata_only, page_size=limit
                 ):
                     found += map(read, page.items)
                     version = page.resource_version
             except Gone:
-                if page_size is None:
+                if limit is None:
                     raise
                 continue
             break

@@ -151,6 +151,7 @@ class _Stream:
         self._version: str | None = None  # None: list before watching
         self._page_size: int | None = informer._page_size
         self._failures = 0
+        self._stood_since: float | None = None
         self._down_since: float | None = steady()
         self._heard_events = False  # since the last list
         self._fingerprint = 0
@@ -282,9 +283,12 @@ class _Stream:
     def _up(self) -> None:
         self._down_since = None
         self.error = None
-        self.last_activity = steady()
+        self.last_activity = self._stood_since = steady()
 
     def _down(self) -> None:
+        if self._stood_since is not None and steady() - self._stood_since > LAST_BACKOFF:
+            self._failures = 0  # something on the way cuts what is quiet: no reason to come back later each time
+        self._stood_since = None
         self._failures += 1
         if self._down_since is None:
             self._down_since = steady()

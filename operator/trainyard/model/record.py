@@ -21,6 +21,12 @@ RECORD_KEY = "record.json.gz"
 
 MAX_BYTES = 16 * 2**20
 """Unpacked: several times what 10,000 ranks need, and no more than a forged record may cost us."""
+MAX_PARTS = 10 * MAX_PODS
+"""Commas in it: between nodes, dead pods of several attempts, and a few fields. As objects of Python the smallest parts
+cost 25 times their text."""
+MAX_NESTED = 50 * MAX_ROLES
+MAX_WORDS = 300
+"""Characters of what is said about one that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +156,13 @@ def decode_record(data: bytes, *, name: str, uid: str, created: float, deleting:
             text = file.read(MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
             raise ValueError(f"it unpacks to more than {MAX_BYTES} bytes")
+        _check_shape(text)
         record = _record(json.loads(text), name=name, uid=uid, created=created, deleting=deleting)
         _check_types(record)
     except (OSError, EOFError, zlib.error, RecursionError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"record {name} is not readable: {error!r}") from error
+        # Not its repr: that of a text which is no UTF-8 has all of it.
+        words = f"{type(error).__name__}: {error}"[:MAX_WORDS]
+        raise ValueError(f"record {name} is not readable: {words}") from None
     if len(record.nodes) > MAX_PODS or len(record.roles) > MAX_ROLES:
         raise ValueError(
             f"record {name} is not readable: no job has {len(record.nodes)} ranks in {len(record.roles)} roles"
@@ -161,6 +170,12 @@ def decode_record(data: bytes, *, name: str, uid: str, created: float, deleting:
     if len(record.nodes) != record.size:
         raise ValueError(f"record {name} is not readable: {len(record.nodes)} nodes for {record.size} ranks")
     return record
+
+
+def _check_shape(text: bytes) -> None:
+    """Before it is made into objects."""
+    if text.count(b",") > MAX_PARTS or text.count(b"{") + text.count(b"[") > MAX_NESTED:
+        raise ValueError("it has more parts than any record")
 
 
 def _check_types(record: Record) -> None:
@@ -174,7 +189,7 @@ def _check_types(record: Record) -> None:
         numbers += [role.gpus, role.processes, *(amount for _, amount in role.resources), *role.ports_of(0)]
         if type(role.replicas) is not int or role.replicas < 1 or type(role.completes) is not bool:
             raise TypeError("a role is not one")
-    if not all(type(text) is str for text in texts):
+    if not all(type(text) is str and text.isascii() for text in texts):
         raise TypeError("a text is none")
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise TypeError("a number is none")

@@ -148,7 +148,7 @@ class Endpoint:
 
 
 def _encoded(pieces: Iterator[str]) -> Iterator[bytes]:
-    return (piece.encode() for piece in pieces)
+    return (piece.encode(errors="replace") for piece in pieces)  # one text that is none must not cost all others
 
 
 async def _assemble(pieces: Iterator[bytes], *, compress: bool) -> bytes:

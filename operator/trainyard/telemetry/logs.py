@@ -15,18 +15,21 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from structlog.contextvars import bound_contextvars
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 KEYS = ("job", "uid", "attempt", "reason")
 BLOTTED = "[redacted]"
+LONGEST = 16_384
+"""Characters of one text, tracebacks included: what strangers have a part in must not cost what they like."""
 
 # Libraries whose ordinary news is noise in an operator's log: kopf has an INFO line for every event it hands over.
 _QUIET = ("kopf", "aiohttp", "asyncio", "kubernetes", "urllib3")
 _SECRET_NAME = re.compile(r"authorization|token|password|passwd|secret|api[-_]?key|private[-_]?key", re.IGNORECASE)
 _SECRET_TEXT = re.compile(
     r"(?P<kept>\b(?:bearer|basic)\s+)[\w+/=.~-]{8,}"  # an Authorization header
-    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # a JSON Web Token
+    r"|(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # a JSON Web Token; looked for once in a word, however long that is
     r"|(?P<scheme>://)[^/\s:@]+:[^/\s@]+(?=@)",  # user and password in an address
     re.IGNORECASE,
 )
@@ -60,7 +63,14 @@ def configure_logs(*, as_json: bool, level: str, stream: TextIO | None = None) -
     root.setLevel(threshold)
     for name in _QUIET:
         logging.getLogger(name).setLevel(threshold if threshold <= logging.DEBUG else max(threshold, logging.WARNING))
+    logging.getLogger("aiohttp.server").addFilter(_is_our_fault)  # added once, however often
     logging.captureWarnings(True)
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """What somebody sent to a port is no HTTP: he is answered so, and that is all there is to it."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
 
 
 @contextmanager
@@ -78,7 +88,9 @@ def blot_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
 def _blotted(value: Any) -> Any:
     match value:
         case str():
-            return _SECRET_TEXT.sub(lambda m: (m["kept"] or m["scheme"] or "") + BLOTTED, value)
+            # Cut twice: what the first cut has parted, and was not known for a credential, is beyond the second.
+            text = _SECRET_TEXT.sub(lambda m: (m["kept"] or m["scheme"] or "") + BLOTTED, value[: 2 * LONGEST])
+            return text if len(value) <= LONGEST else f"{text[:LONGEST]} ... ({len(value)} characters)"
         case dict():
             return {k: BLOTTED if _SECRET_NAME.search(str(k)) else _blotted(v) for k, v in value.items()}
         case list() | tuple():
