@@ -29,7 +29,7 @@ from trainyard.model.plan import (
 )
 from trainyard.model.status import JobStatus
 from trainyard.model.translate import claim_view
-from trainyard.model.views import NodeReady, NodeView, Taint
+from trainyard.model.views import NodeReady, NodeView, Taint, Toleration
 
 LOST = Unreachable("no answer", ambiguous=True)
 ALL = CreatePods(0, (0, 1, 2, 3))
@@ -72,7 +72,7 @@ async def test_a_lost_answer_to_a_status_write_is_read_back(bench: Bench) -> Non
     step = bench.begin()
     assert await write_status(bench.hands, step, WriteStatus(JobStatus(gpus=8), "")) is Outcome.MOOT
     assert bench.job.status.gpus == 8
-    assert not step.committed
+    assert step.committed, "what it says is so, and its events are sent"
 
 
 async def test_no_terminal_word_while_a_live_pod_shows(bench: Bench) -> None:
@@ -453,6 +453,23 @@ async def test_a_dry_run_tells_what_pods_ask_for(bench: Bench) -> None:
     assert probe is not None
     assert (probe.attempt, set(probe.resources)) == (3, {"worker"})
     assert bench.api.written("create", PODS) == []
+
+
+async def test_a_dry_run_tells_where_pods_may_stand_as_admission_leaves_them(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = bench.api.create
+
+    async def admitted(resource: Any, body: Any, **how: Any) -> Any:
+        more = {"nodeSelector": {"pool": "a"}, "tolerations": [{"key": "gpu", "operator": "Exists"}]}
+        return await real(resource, {**body, "spec": {**body["spec"], **more}}, **how)
+
+    monkeypatch.setattr(bench.api, "create", admitted)
+    await probe_roles(bench.hands, bench.begin())
+    probe = bench.begin().snapshot.probe
+    assert probe is not None
+    told = probe.placing["worker"]
+    assert told.node_selector == (("pool", "a"),) and told.tolerations == (Toleration("gpu", "Exists", "", ""),)
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,21 @@ def test_a_servers_end_is_nothing_once_a_replica_has_completed() -> None:
     assert status_of(planned(job.succeeded(1))).finishing is not None
 
 
+@pytest.mark.parametrize("reason", ["Evicted", "NodeShutdown"])
+def test_a_server_that_the_kubelet_ends_takes_the_attempt_down_though_a_replica_is_done(reason: str) -> None:
+    """The other replicas need it, and would wait for ever."""
+    job = at_rest(served().succeeded(0))
+    job.change(2, lambda p: replace(p, phase=PodPhase.FAILED, reason=reason, failed_version=job.version + 1))
+    assert closed(job) == (Cause.DISRUPTION, Reason.EVICTED)
+
+
+def test_a_server_serves_its_own_world() -> None:
+    """An evaluator of another framework that is done early says nothing about the workers."""
+    job = make_job().workers(2).role("ps", 1, completes=False).role("evaluator", 1, framework="custom")
+    job = at_rest(at_rest(job.opened().running()).succeeded(3))
+    assert closed(job.failed(2, code=1)) == (Cause.APPLICATION_FAILURE, Reason.SERVER_ENDED)
+
+
 def test_a_running_server_that_is_disrupted_takes_the_attempt_down() -> None:
     job = at_rest(served().succeeded(0)).evicted(2)
     assert closed(job) == (Cause.DISRUPTION, Reason.EVICTED)

@@ -29,13 +29,15 @@ from trainyard.model.plan import (
     CreateRecord,
     CreateService,
     DeletePods,
+    DeleteRecord,
     ObjectRefusal,
     ProbeResult,
     ProbeRoles,
     WriteStatus,
 )
 from trainyard.model.status import Condition, Finishing
-from trainyard.model.views import ClaimView, Key
+from trainyard.model.views import ClaimView, Key, Placing, Toleration
+from trainyard.planning.planner import UNNAMED_SECONDS
 
 TEMPLATE = {"claimTemplate": {"spec": {"resources": {"requests": {"storage": "1Gi"}}}}}
 
@@ -194,6 +196,35 @@ def test_foreign_objects_are_left_alone_and_named() -> None:
     assert gate(job)[0] is Reason.FOREIGN_OBJECT
 
 
+def promised(seconds: float) -> tuple[JobBuilder, DeleteRecord]:
+    """A job whose record is stored, and for so long no status names it."""
+    job = make_job().workers(2).granted()
+    (create,) = steps_of(planned(job), CreateRecord)
+    record = job.stored(create.draft)
+    job.grant = None
+    return job.seeing(f"unnamed:{record.uid}", seconds), DeleteRecord(0, record.name, record.uid)
+
+
+def test_a_record_that_opens_nothing_is_dropped() -> None:
+    """It holds nodes, whoever wrote it."""
+    job, drop = promised(UNNAMED_SECONDS)
+    job.namespace_terminating = True
+    assert steps_of(planned(job), DeleteRecord) == [drop]
+    job.records[0] = replace(job.records[0], deleting=True)
+    assert DeleteRecord not in kinds(job)
+
+
+def test_a_record_that_may_still_open_its_attempt_is_left_alone() -> None:
+    job, drop = promised(0)
+    job.namespace_terminating = True
+    at_rest(job)
+    assert DeleteRecord not in kinds(job) and planned(job).requeue_at == job.now + UNNAMED_SECONDS
+    assert DeleteRecord not in kinds(job.passed(UNNAMED_SECONDS - 1))
+    assert steps_of(planned(job.passed(1)), DeleteRecord) == [drop]
+    job.namespace_terminating = False
+    assert kinds(job) == [WriteStatus] and status_of(planned(job)).open
+
+
 def test_a_claim_is_created_adopted_or_waited_for() -> None:
     job = make_job().workers(2).spec(checkpoint={"volume": TEMPLATE}).probed()
     assert kinds(job)[0] is CreateClaim
@@ -261,6 +292,37 @@ def test_each_attempt_asks_anew_what_its_pods_need_and_its_nodes_are_held_meanwh
     assert request.not_before < request.held_until and request.roles[0].resources == (("cpu", 700),)
     job.probe = replace(job.probe, refused_role="worker", refused_code=422, refused_message="too little cpu")
     assert gate(job)[0] is Reason.POD_REFUSED and planned(job).request is None
+
+
+def test_pods_are_placed_where_admission_lets_them_stand() -> None:
+    told = Placing((("pool", "a"),), (), (Toleration("gpu", "Exists"),))
+    job = make_job().workers(2).probed()
+    assert job.probe is not None
+    job.probe = replace(job.probe, placing={"worker": told})
+    request = planned(job).request
+    assert request is not None
+    (role,) = request.roles
+    assert (role.node_selector, role.tolerations) == (told.node_selector, told.tolerations)
+
+
+def test_a_new_leader_that_made_no_dry_run_keeps_a_restarting_jobs_nodes_too() -> None:
+    job = running_job(4)
+    job.probe = None
+    job = written(job.failed(1))
+    request = planned(job).request
+    assert request is not None and request.not_before == request.held_until == job.now + POLICY.hold_seconds
+    assert set(request.keep.values()) == {"n0", "n1", "n2", "n3"}
+    assert request.roles[0].resources == job.records[0].roles[0].resources != ()
+
+
+def test_a_job_that_has_begun_ends_by_its_first_deadline_however_often_it_restarts() -> None:
+    job = make_job().workers(2).spec(activeDeadlineSeconds=1000)
+    first = planned(at_rest(job.probed())).request
+    assert first is not None and (first.duration_bound, first.ends_by) == (1000, None)
+    began = job.now
+    at_rest(written(at_rest(job.opened().running()).passed(600).deleted(1)).swept())
+    again = planned(job.probed()).request
+    assert again is not None and again.ends_by == began + 1000
 
 
 def test_settling_the_blame_leaves_the_job_in_the_queue() -> None:

@@ -30,7 +30,7 @@ from trainyard.model.plan import (
     CreateService,
     ObjectRefusal,
 )
-from trainyard.model.views import ContainerWait, NodeReady, PodPhase, TrainerState
+from trainyard.model.views import ContainerWait, NodeReady, Placing, PodPhase, Toleration, TrainerState
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,16 @@ def test_a_refused_create_gives_the_start_back(code: int, message: str, reason: 
     found = rolled_back(job)
     assert found[0] is reason and message in found[1]
     assert job.status.streaks.disruption == 1
+
+
+def test_a_taint_that_admission_has_tolerated_gives_no_start_back() -> None:
+    job = make_job().workers(2).opened().tainted("n1")
+    assert job.probe is not None
+    told = Placing((), (), (Toleration("maintenance", "Exists"),))
+    job.probe = replace(job.probe, placing={"worker": told})
+    assert CreatePods in kinds(job)
+    job.probe = replace(job.probe, placing={})
+    assert rolled_back(job)[0] is Reason.NOT_READY_NODES
 
 
 @pytest.mark.parametrize("what", ["hosts", "Service"])

@@ -36,6 +36,14 @@ def test_bound_runs_from_creation_so_that_many_passers_do_not_add_up() -> None:
     assert "What to do: wait for it, or raise scheduling.priorityClassName" in ancient.refusals[1].message
 
 
+def test_a_job_that_passed_and_restarts_is_judged_by_when_it_ends() -> None:
+    small = make_gang("small", age=1900, duration_bound=1800.0, ends_by=NOW + 1600).workers(1)
+    ahead = LARGE.having(queued=NOW - 1950)
+    assert granted(decide(FULL, ahead, small)) == ["small"], "NOW + 1650 is when J has waited for the bound"
+    assert granted(decide(FULL, ahead, small.having(ends_by=NOW + 1700))) == []
+    assert granted(decide(FULL, ahead, small.having(ends_by=None))) == []
+
+
 def test_bound_is_a_setting() -> None:
     policy = SchedulingPolicy(backfill_bound=0.0)
     small = make_gang("small", age=5, duration_bound=1.0).workers(1)

@@ -134,3 +134,12 @@ def test_jobs_that_restart_together_do_not_displace_each_other_where_there_is_ro
     assert fresh.grants[0].nodes == ("b1-r2-n1", "b1-r2-n2")
     after = decide(cluster, older, younger, make_gang("new", age=1).workers(1).on(**{RACK: "r1"}))
     assert refused(after)["new"] == "InsufficientCapacity"
+
+
+def test_a_rank_stays_though_another_job_would_go_back_there_too() -> None:
+    """Both stood there before, and both fit."""
+    held = {"attempt": 1, "held_until": NOW + 100}
+    one = make_gang("one", age=9, **held).workers(2, gpus=4).kept("b1-r1-n1", "b1-r1-n2")
+    two = make_gang("two", age=8, **held).workers(2, gpus=4).kept("b1-r1-n2", "b1-r1-n3")
+    decision = decide(YARD, one, two)
+    assert [g.nodes for g in decision.grants] == [("b1-r1-n1", "b1-r1-n2"), ("b1-r1-n2", "b1-r1-n3")]

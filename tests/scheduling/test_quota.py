@@ -8,6 +8,8 @@ import pytest
 
 from scheduling.builders import (
     GPU,
+    NOW,
+    RACK,
     Cluster,
     Gang,
     decide,
@@ -110,6 +112,30 @@ def test_job_that_waits_for_room_keeps_its_share_of_the_quota() -> None:
     assert granted(decide(roomy, *waiting_and_small())) == []
     ample = YARD.used("b1-r1-n1", gpus=8).nodes(node("cpu", gpus=0)).quota("q", {"pods": 10})
     assert granted(decide(ample, *waiting_and_small())) == ["small"]
+
+
+def test_a_restarting_gangs_share_of_the_quota_is_held_as_its_nodes_are() -> None:
+    """Its failed pods have given theirs back, and its own request only holds: a small job would take it for good."""
+    cluster = YARD.nodes(node("spare")).quota("q", {"pods": 8}, {"pods": 2})
+    hold = make_gang("large", age=600, attempt=1, held_until=NOW + 100, not_before=NOW + 100)
+    large = hold.workers(8).kept(*(f"b1-r{r}-n{n}" for r in (1, 2) for n in (1, 2, 3, 4)))
+    small = make_gang("small", age=5).workers(1)
+    assert refused(decide(cluster, large, small)) == {"large": "Backoff", "small": "BehindOtherJob"}
+    asks = large.having(not_before=0.0)
+    assert refused(decide(cluster, asks, small)) == {"large": "QuotaExceeded", "small": "BehindOtherJob"}
+    assert granted(decide(cluster, asks.having(held_until=0.0), small)) == ["small"], "a hold is over in two minutes"
+
+
+def test_a_job_that_waits_for_quota_alone_keeps_no_nodes_from_other_namespaces() -> None:
+    cluster = YARD.used("b1-r1-n1", gpus=8).quota("q", {"pods": 8})
+    large = make_gang("large", age=600, required_level="rack").workers(4).on(**{RACK: "r1"})
+    behind = make_gang("behind", age=100).workers(5)
+    other = make_gang("other", age=5).workers(1)
+    other = other.having(key=other.request.key._replace(namespace="else"))
+    decision = decide(cluster, large, behind, other)
+    assert refused(decision) == {"large": "InsufficientCapacity", "behind": "BehindOtherJob"}
+    assert decision.refusals[1].message.startswith("There is quota, but starting now would take quota")
+    assert decision.grants[0].nodes[0].startswith("b1-r2")
 
 
 def test_pods_are_counted_once_even_where_a_request_names_them() -> None:

@@ -6,6 +6,7 @@ What is decided, and how it is written, is told elsewhere; here stands only what
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable
 from functools import partial
 from typing import Any
@@ -40,6 +41,8 @@ from trainyard.telemetry.fleet import Fleet
 RELEASE_SECONDS = 3.0
 """For giving the Lease back when told to stop."""
 POLL_SECONDS = 0.05
+FIRST_LOOK_SECONDS = 30.0
+"""For which a new leader waits at most until it has looked at every job."""
 CATCH_UP_PAUSE = 1.0
 LAG_SECONDS = 0.5
 OFFENDERS_SECONDS = 60.0
@@ -93,6 +96,9 @@ class Engine:
         """Nodes that hurt jobs repeatedly, and how often, as last told."""
         self._offenders_due = 0.0
         self._working = False
+        self._unvisited: set[Target] = set()
+        """Who has not been looked at since this process leads."""
+        self._all_visited = asyncio.Event()
         self._idle = asyncio.Event()
         """Set while nothing of ours writes."""
         self._idle.set()
@@ -174,12 +180,25 @@ class Engine:
             self._begin()
             log.info("leading", seconds=round(steady() - started, 1), **self.store.counts())
             async with asyncio.TaskGroup() as group:
-                group.create_task(work(self.queue, self._reconciler.reconcile, self._settings.workers))
-                group.create_task(self._scheduling.run())
+                group.create_task(work(self.queue, self._visit, self._settings.workers))
+                group.create_task(self._place())
         finally:
             self._working = False
             self._telemetry.leading(False)
             self._idle.set()
+
+    async def _visit(self, target: Target) -> None:
+        await self._reconciler.reconcile(target)
+        self._unvisited.discard(target)
+        if not self._unvisited:
+            self._all_visited.set()
+
+    async def _place(self) -> None:
+        """Nobody is given a place before all jobs were looked at once: who is ahead of him may not have asked yet."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK_SECONDS):
+                await self._all_visited.wait()
+        await self._scheduling.run()
 
     async def _catch_up(self) -> None:
         while True:
@@ -195,7 +214,11 @@ class Engine:
         self.queue.clear()
         self._working = True
         self._telemetry.leading(True)
-        for target in self.store.targets():
+        self._unvisited = set(self.store.targets())
+        self._all_visited.clear()
+        if not self._unvisited:
+            self._all_visited.set()
+        for target in self._unvisited:
             self._mark(target)
 
     async def _stop_leading(self) -> None:

@@ -1,4 +1,5 @@
-"""What a role's pods really ask for, by a dry run: defaults, overhead and webhooks included, refusals too."""
+"""What a role's pods really ask for, and where they may stand, by a dry run: defaults, overhead and webhooks included,
+refusals too."""
 
 from __future__ import annotations
 
@@ -7,11 +8,12 @@ from dataclasses import replace
 
 from trainyard.api.effective import effective_roles
 from trainyard.engine.hands import Hands, Outcome, Pass, keeps_out
+from trainyard.kube.client import Object
 from trainyard.kube.errors import ApiError, Forbidden
 from trainyard.kube.resources import PODS
 from trainyard.model.plan import ProbeResult
-from trainyard.model.podspec import pod_resources
-from trainyard.model.views import JobView, Resources
+from trainyard.model.podspec import placing, pod_resources
+from trainyard.model.views import JobView, Placing, Resources
 
 
 async def probe_roles(hands: Hands, step: Pass) -> Outcome:
@@ -22,11 +24,12 @@ async def probe_roles(hands: Hands, step: Pass) -> Outcome:
     names = [role.name for role in effective_roles(job.spec)]
     answers = await asyncio.gather(*(_probe(hands, job, name) for name in names))
     told: dict[str, Resources] = {}
+    where: dict[str, Placing] = {}
     estimated = False
     refused: tuple[str, ApiError] | None = None
     for name, answer in zip(names, answers, strict=True):
         if not isinstance(answer, ApiError):
-            told[name] = answer
+            told[name], where[name] = pod_resources(answer), placing(answer)
         elif _is_unserved(answer):
             told[name] = hands.manifests.estimate(job, name)
             estimated = True
@@ -35,7 +38,9 @@ async def probe_roles(hands: Hands, step: Pass) -> Outcome:
             told[name] = hands.manifests.estimate(job, name)
         elif refused is None:
             refused = name, answer
-    result = ProbeResult(job.spec_hash, job.status.attempt, told, at=hands.client.clock.now(), estimated=estimated)
+    result = ProbeResult(
+        job.spec_hash, job.status.attempt, told, where, at=hands.client.clock.now(), estimated=estimated
+    )
     if refused is not None:
         role, error = refused
         result = replace(result, refused_role=role, refused_code=error.status, refused_message=error.message)
@@ -44,14 +49,16 @@ async def probe_roles(hands: Hands, step: Pass) -> Outcome:
     return Outcome.DONE
 
 
-async def _probe(hands: Hands, job: JobView, role: str) -> Resources | ApiError:
+async def _probe(hands: Hands, job: JobView, role: str) -> Object | ApiError:
+    """The pod's spec as it would be stored."""
     try:
         answer = await hands.client.create(PODS, hands.manifests.probe(job, role), dry_run=True)
     except ApiError as error:
         if keeps_out(error):
             return error
         raise
-    return pod_resources(answer["spec"])
+    spec: Object = answer["spec"]
+    return spec
 
 
 def _is_unserved(error: ApiError) -> bool:

@@ -12,9 +12,9 @@ from trainyard.launch.settings import LaunchSettings
 from trainyard.launch.worlds import seat, spec_of
 from trainyard.model.cluster import Grant, RoleRequest
 from trainyard.model.plan import ProbeResult
-from trainyard.model.podspec import host_ports, node_terms, pod_resources, tolerations
+from trainyard.model.podspec import host_ports, placing, pod_resources
 from trainyard.model.record import RecordDraft, RecordRole
-from trainyard.model.views import JobView, Resources
+from trainyard.model.views import JobView, Placing, Resources
 
 Ports = tuple[tuple[int, ...], tuple[int, ...]]
 """Ports of a node that every pod of a role takes, and those that only its replica 0 takes besides."""
@@ -42,10 +42,14 @@ def template_resources(job: JobView, role: str, settings: LaunchSettings) -> Res
     return pod_resources(render_probe_pod(job, role, settings)["spec"])
 
 
-def role_request(job: JobView, role: str, resources: Resources, settings: LaunchSettings) -> RoleRequest:
-    """A role as far as placing it needs. Raises ValueError for an unknown role."""
+def role_request(
+    job: JobView, role: str, resources: Resources, settings: LaunchSettings, told: Placing | None = None
+) -> RoleRequest:
+    """A role as far as placing it needs. `told`: where its pods may stand, if that is known better than by the
+    template. Raises ValueError for an unknown role."""
     sample = _sample(job, role, settings, job.status.attempt, [])
     spec, affinity = sample["spec"], sample["spec"].get("affinity") or {}
+    where = told or placing(spec)
     effective = _effective(job, effective_roles(spec_of(job)), role)
     ports, coordinator_ports = _ports(job, effective, settings, job.status.attempt)
     return RoleRequest(
@@ -55,9 +59,9 @@ def role_request(job: JobView, role: str, resources: Resources, settings: Launch
         resources=resources,
         accelerator=effective.accelerator.resource if effective.gpus else "",
         gpus=effective.gpus,
-        node_selector=tuple(sorted((spec.get("nodeSelector") or {}).items())),
-        terms=node_terms(affinity),
-        tolerations=tolerations(spec.get("tolerations")),
+        node_selector=where.node_selector,
+        terms=where.terms,
+        tolerations=where.tolerations,
         host_ports=ports,
         coordinator_ports=coordinator_ports,
         claims_devices=effective.claims_devices,

@@ -104,6 +104,8 @@ class GangRequest:
     """Its last attempt was rolled back at its start."""
     duration_bound: float | None = None
     """activeDeadlineSeconds: it cannot run longer than this."""
+    ends_by: Instant | None = None
+    """When it ends at the latest, where it has begun already."""
     kept_to_be_read: int = 0
     """Ended pods of its earlier attempts that stay for their logs: quotas of `count/pods` count them."""
 

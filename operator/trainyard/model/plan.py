@@ -14,7 +14,7 @@ from trainyard.api.reasons import Reason
 from trainyard.model.cluster import NOTHING_AVOIDED, Avoided, GangRequest, Grant, Refusal
 from trainyard.model.record import Record, RecordDraft
 from trainyard.model.status import JobStatus
-from trainyard.model.views import ChildView, ClaimView, Instant, JobView, Key, NodeView, PodView, Resources
+from trainyard.model.views import ChildView, ClaimView, Instant, JobView, Key, NodeView, Placing, PodView, Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class ProbeResult:
     attempt: int = 0
     resources: Mapping[str, Resources] = field(default_factory=dict)
     """Role → what one pod really asks for."""
+    placing: Mapping[str, Placing] = field(default_factory=dict)
+    """Role → on which nodes its pods may really stand; as the template says where a role is missing."""
     refused_role: str = ""
     refused_code: int = 0
     """HTTP status of the refusal; 0 where nothing was refused."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from trainyard.api.constants import CHECKPOINT_VOLUME, ENV_CHECKPOINT_DIR
 from trainyard.model.resources import add, maximum, resources
-from trainyard.model.views import NodeTerm, NodeTerms, Requirement, Resources, Toleration
+from trainyard.model.views import NodeTerm, NodeTerms, Placing, Requirement, Resources, Toleration
 
 Raw = Mapping[str, Any]
 
@@ -47,6 +47,12 @@ def node_terms(affinity: Raw | None) -> NodeTerms:
     """The required node affinity of a pod's `affinity`."""
     selector = ((affinity or {}).get("nodeAffinity") or {}).get(_REQUIRED)
     return () if selector is None else selector_terms(selector)
+
+
+def placing(spec: Raw) -> Placing:
+    """On which nodes the pod may stand."""
+    selector = tuple(sorted((spec.get("nodeSelector") or {}).items()))
+    return Placing(selector, node_terms(spec.get("affinity")), tolerations(spec.get("tolerations")))
 
 
 def selector_terms(selector: Raw) -> NodeTerms:

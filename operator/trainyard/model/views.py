@@ -173,6 +173,11 @@ class PodView:
         return self.trainer.exit_code is not None or self.terminal
 
     @property
+    def calm(self) -> bool:
+        """Nobody deletes or evicts it, or did when it ended."""
+        return self.undisturbed or (self.deletion is None and self.disruption == "")
+
+    @property
     def exited_zero(self) -> bool:
         if self.trainer.exit_code is not None:
             return self.trainer.exit_code == 0
@@ -212,6 +217,15 @@ NodeTerm = tuple[Requirement, ...]
 
 NodeTerms = tuple[NodeTerm, ...]
 """Alternatives: one term must hold. Empty: no restriction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """On which nodes a pod may stand, as its spec says."""
+
+    node_selector: tuple[tuple[str, str], ...]
+    terms: NodeTerms
+    tolerations: tuple[Toleration, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,8 @@ def _judge(now: Situation, member: Member) -> Verdict | None:
     if pod is None:
         return _lost(now, member) if now.status.gang_created else None
     exited = pod.exited
-    if exited and not member.role.completes and now.any_done:
-        return None  # it has served its time
+    if exited and pod.calm and pod.reason not in _BY_KUBELET and now.has_served(member.role):
+        return None
     verdict = _disrupted(now, member, pod, exited)
     if verdict is None and exited:
         verdict = _ended(now, member, pod)

@@ -5,6 +5,7 @@ Ordered gates: the first that is shut names the reason. A gate that is shut alwa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -17,7 +18,7 @@ from trainyard.launch import checkpoint_directory, claim_created, claim_name, ro
 from trainyard.model.cluster import GangRequest, Grant
 from trainyard.model.plan import ProbeResult
 from trainyard.model.record import Record
-from trainyard.model.views import Instant, NodeReady, PodView
+from trainyard.model.views import Instant, NodeReady, Placing, PodView, Resources
 from trainyard.planning.cleanup import kept_to_be_read
 from trainyard.planning.pod_security import beyond_level
 from trainyard.planning.restart import avoided_nodes, awaits_cause, next_open_at
@@ -266,8 +267,7 @@ _GATES = (
 def build_request(now: Situation) -> GangRequest:
     """What the scheduler should place. All gates are open, so spec and probe are there."""
     spec, job, status = cast(JobSpec, now.spec), now.job, now.status
-    probe = now.snapshot.probe
-    measured = probe.resources if probe else {}
+    measured = _measured(now) or {}
     avoid = avoided_nodes(now)
     last = status.episodes[-1] if status.episodes else None
     closed_just_now = last is not None and last.attempt == status.attempt - 1
@@ -279,7 +279,8 @@ def build_request(now: Situation) -> GangRequest:
         spec_hash=job.spec_hash,
         queued=job.created,
         roles=tuple(
-            role_request(job, role.name, measured.get(role.name, ()), now.launch) for role in effective_roles(spec)
+            role_request(job, role.name, measured.get(role.name, ()), now.launch, told_placing(now, role.name))
+            for role in effective_roles(spec)
         ),
         placement=spec.scheduling.placement,
         priority_class=spec.scheduling.priority_class_name or "",
@@ -294,8 +295,15 @@ def build_request(now: Situation) -> GangRequest:
         not_before=next_open_at(now),
         rolled_back=last is not None and closed_just_now and last.cause is Cause.START_ROLLED_BACK,
         duration_bound=spec.active_deadline_seconds,
+        ends_by=_ends_by(now),
         kept_to_be_read=len(kept_to_be_read(now)),
     )
+
+
+def _ends_by(now: Situation) -> Instant | None:
+    """Restarts do not move the active deadline of a job that has begun."""
+    limit, started = now.spec.active_deadline_seconds if now.spec else None, now.status.started_at
+    return None if limit is None or started is None else started + limit
 
 
 def standing_request(now: Situation) -> GangRequest | None:
@@ -311,13 +319,30 @@ def standing_request(now: Situation) -> GangRequest | None:
 
 def hold_request(now: Situation) -> GangRequest | None:
     """No grant yet, but the nodes that the closed attempt left are to be kept; None where nothing is to be kept."""
-    probe = now.snapshot.probe
-    if now.spec is None or probe is None or probe.spec_hash != now.job.spec_hash or probe.refused_code:
+    if now.spec is None or _measured(now) is None:
         return None
     request = build_request(now)
     if request.held_until <= now.now or not request.keep:
         return None
     return replace(request, not_before=max(request.not_before, request.held_until))
+
+
+def _measured(now: Situation) -> Mapping[str, Resources] | None:
+    """What one pod of each role asks for: as the dry run told, else as the record of the last attempt has it, which a
+    new process knows too. None where nothing is known, or the dry run was refused."""
+    probe = now.snapshot.probe
+    if probe is not None and probe.spec_hash == now.job.spec_hash:
+        return None if probe.refused_code else probe.resources
+    record = now.snapshot.records.get(now.status.attempt - 1)
+    if record is None or record.spec_hash != now.job.spec_hash:
+        return None
+    return {role.name: role.resources for role in record.roles}
+
+
+def told_placing(now: Situation, role: str) -> Placing | None:
+    """Where pods of the role may stand, as far as a dry run of this spec has told."""
+    probe = now.snapshot.probe
+    return probe.placing.get(role) if probe is not None and probe.spec_hash == now.job.spec_hash else None
 
 
 def _kept(now: Situation, avoid: frozenset[str]) -> dict[int, str]:

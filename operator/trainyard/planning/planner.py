@@ -20,6 +20,7 @@ from trainyard.model.plan import (
     CreateRecord,
     CreateService,
     DeletePods,
+    DeleteRecord,
     JobSnapshot,
     Plan,
     PlanningPolicy,
@@ -162,12 +163,20 @@ _HOLDS = (Reason.EARLIER_ATTEMPT_ENDING, Reason.AWAITING_CAUSE)
 """Waits of a job that is about to go on where it was: its nodes are held for it."""
 
 
+UNNAMED_SECONDS = 30.0
+"""So long a record that no status has named may keep the nodes of a job that may not open. It is made again after a new
+grant; a forged one is gone."""
+
+
 def _wait(now: Situation, gate: Gate) -> Plan:
     steps: tuple[Step, ...] = ()
     if gate.needs_claim:
         steps = (CreateClaim(),)
     elif gate.needs_probe:
         steps = (ProbeRoles(),)
+    stored = now.snapshot.records.get(now.status.attempt)
+    if stored is not None and not stored.deleting and now.note.lasted(f"unnamed:{stored.uid}", UNNAMED_SECONDS):
+        steps = (DeleteRecord(stored.attempt, stored.name, stored.uid), *steps)
     waiting = Waiting(gate.reason or Reason.WAITING_TO_BE_SCHEDULED, gate.message)
     request = hold_request(now) if gate.needs_probe or gate.reason in _HOLDS else None
     return replace(report(now, steps, waiting, request), drop_grant=now.snapshot.grant is not None)

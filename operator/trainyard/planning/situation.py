@@ -173,8 +173,19 @@ class Situation:
         return bool(completing) and all(m.done for m in completing)
 
     @cached_property
-    def any_done(self) -> bool:
-        return any(m.done for m in self.members if m.role.completes)
+    def _completing(self) -> dict[str, bool]:
+        """By world that completes: whether one of its completing replicas is done."""
+        found: dict[str, bool] = {}
+        for member in self.members:
+            if member.role.completes:
+                found[member.role.framework] = found.get(member.role.framework, False) or member.done
+        return found
+
+    def has_served(self, role: RecordRole) -> bool:
+        """A server may end: a replica of those that it serves is done. Of its own world, unless none of that
+        completes."""
+        worlds = self._completing
+        return not role.completes and worlds.get(role.framework, any(worlds.values()))
 
     @cached_property
     def all_started(self) -> bool:
@@ -311,4 +322,4 @@ def _succeeded(pod: PodView | None) -> bool:
     """Exit 0 counts only while nobody was deleting or evicting the pod: trainers that handle SIGTERM exit 0 as well."""
     if pod is None or not pod.exited_zero:
         return False
-    return pod.undisturbed or (pod.deletion is None and pod.disruption == "")
+    return pod.calm

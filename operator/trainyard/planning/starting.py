@@ -12,7 +12,7 @@ from trainyard.launch import role_request
 from trainyard.model.instants import format_span
 from trainyard.model.views import INVALID_IMAGE, NodeReady, Taint, Toleration
 from trainyard.planning.failure import Verdict
-from trainyard.planning.opening import over_quota, refused_object
+from trainyard.planning.opening import over_quota, refused_object, told_placing
 from trainyard.planning.situation import Member, Situation
 from trainyard.scheduling.filters import untolerated
 
@@ -185,7 +185,9 @@ def _rolled_back(member: Member, reason: Reason, text: str) -> Verdict:
 def _tolerations(now: Situation, role: str) -> tuple[Toleration, ...]:
     known = now.tolerations
     if role not in known:
-        known[role] = role_request(now.job, role, (), now.launch).tolerations if _has_role(now, role) else ()
+        known[role] = ()
+        if _has_role(now, role):
+            known[role] = role_request(now.job, role, (), now.launch, told_placing(now, role)).tolerations
     return known[role]
 
 

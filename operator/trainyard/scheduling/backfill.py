@@ -4,7 +4,8 @@ The rule. A job J that waits for room marks every node that it could use if noth
 suitable, healthy, and in a domain that would hold the whole gang). A job behind J may start in one of two ways only:
 
 1. it takes none of J's useful nodes, or
-2. it is sure to end in time: now + its activeDeadlineSeconds <= J's creation + the bound.
+2. it is sure to end in time: now + its activeDeadlineSeconds (its first opening + that, where it has begun already)
+   <= J's creation + the bound.
 
 Why this bounds the delay. By (1) such a job never stands where J could. By (2) every job that passed J onto its
 useful nodes has ended by creation(J) + bound, whenever it passed and however many did. So if J could have started at
@@ -84,6 +85,8 @@ class Backfill:
 
     def passes(self, request: GangRequest, deadline: Instant) -> bool:
         """It is sure to end by then."""
+        if request.ends_by is not None:
+            return request.ends_by <= deadline
         return request.duration_bound is not None and self._now + request.duration_bound <= deadline
 
     def wait(self, request: GangRequest, useful: Marks) -> None:

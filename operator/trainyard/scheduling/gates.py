@@ -142,7 +142,8 @@ def _quota(round_: Round, request: GangRequest) -> Obstacle | None:
     ahead = round_.quotas.ahead(request, lambda waiting: backfill.passes(request, backfill.deadline(waiting)))
     if ahead is None:
         return None
-    return round_.behind(request, ahead, backfill.deadline(ahead), "take quota that a job ahead in the namespace needs")
+    harm = "take quota that a job ahead in the namespace needs"
+    return round_.behind(request, ahead, backfill.deadline(ahead), harm, for_nodes=False)
 
 
 def _other_gang_binding(round_: Round, request: GangRequest) -> Obstacle | None:

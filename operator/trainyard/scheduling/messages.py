@@ -23,6 +23,8 @@ class Obstacle:
     until: Instant | None = None
     waits: bool = False
     """It waits for room: jobs behind it may not take what it could use, but for a bounded time."""
+    for_nodes: bool = True
+    """What it waits for are nodes; else they were not even looked for, and none is marked."""
     clear_kept: bool = False
     """See `Refusal.clear_kept`."""
 

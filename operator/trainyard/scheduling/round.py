@@ -62,22 +62,27 @@ class Round:
         held = self._directories.get(_directory(request)) if request.directory else None
         return held if held is not None and held.job_uid != request.uid else None
 
-    def behind(self, request: GangRequest, ahead: GangRequest, end_by: Instant, harm: str) -> Obstacle:
+    def behind(
+        self, request: GangRequest, ahead: GangRequest, end_by: Instant, harm: str, *, for_nodes: bool = True
+    ) -> Obstacle:
         """It must not pass the job ahead."""
         by_priority = priority_of(ahead, self.cluster) > priority_of(request, self.cluster)
+        what = "room" if for_nodes else "quota"
         return Obstacle(
             Reason.BEHIND_OTHER_JOB,
-            f"There is room, but starting now would {harm}: {ahead_words(ahead, by_priority)}. What to do: "
+            f"There is {what}, but starting now would {harm}: {ahead_words(ahead, by_priority)}. What to do: "
             f"{pass_words(end_by, self.now)}. See: kubectl get tj {ahead.key.name} -n {ahead.key.namespace}",
             waits=True,
+            for_nodes=for_nodes,
         )
 
     def homes_of_others(self, request: GangRequest) -> Marks:
-        """Nodes to which other jobs would go back: better left to them, even by jobs ahead, where others do as well."""
+        """Nodes to which other jobs would go back: better left to them, even by jobs ahead, where others do as well.
+        Not those that it would go back to itself, beside them as before."""
         if not self._returning:
             return 0
-        own = {request.uid}
-        return marks((i for i, jobs in self._returning.items() if jobs - own), len(self.topology.names))
+        others = (i for i, jobs in self._returning.items() if jobs and request.uid not in jobs)
+        return marks(others, len(self.topology.names))
 
     def _held_nodes(self, request: GangRequest) -> frozenset[int]:
         if request.held_until <= self.now:

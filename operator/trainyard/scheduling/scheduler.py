@@ -122,8 +122,10 @@ def _rights_of_others(round_: Round, request: GangRequest, ranks: Ranks, room: R
 def _refuse(search: Search, request: GangRequest, obstacle: Obstacle) -> Refusal:
     round_ = search.round
     if obstacle.waits:
-        builtin = not round_.delegated(request)
-        round_.enter_wait(request, search.useful(search.shape(request)) if builtin else 0)
+        for_nodes = obstacle.for_nodes and not round_.delegated(request)
+        round_.enter_wait(request, search.useful(search.shape(request)) if for_nodes else 0)
+    elif request.held_until > round_.now:
+        round_.quotas.wait(request)  # its share is held as its nodes are
     round_.enter_hold(request)
     return Refusal(
         request.key, request.uid, obstacle.reason, obstacle.message, obstacle.until, clear_kept=obstacle.clear_kept
