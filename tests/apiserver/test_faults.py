@@ -9,6 +9,7 @@ import pytest
 
 from support.manifests import job, role
 from support.world import World
+from trainyard.kube.resources import PODS
 
 GANG = 6
 QUICK = {"lease_duration": "4s", "renew_deadline": "3s", "retry_period": "500ms"}
@@ -164,6 +165,7 @@ async def test_a_paused_leader_that_wakes_late_writes_nothing(world: World) -> N
     await world.annotate(world.pods("j")[0]["metadata"]["name"], exit_code="1")
     await world.until(lambda: attempt(world) == 1 and world.phase("j") == "Running", "the second attempt to run")
     await world.until(lambda: len(world.pods("j", 0)) <= 1, "the first attempt's pods to go, but for the one kept")
+    await world.seen(PODS)  # the watch of pods may be behind that of jobs, which says that all of them run
     created = world.history.created("Pod")
     paused.thaw()
     await world.poll(lambda: "no longer leading" in paused.tail(), "the first to learn that it no longer leads")
