@@ -290,8 +290,15 @@ class World:
                 self.died_of_infrastructure.add(attempt)
 
     def node_returns(self, name: str) -> None:
-        """Its pods are told that they are over."""
+        """Its pods are told that they are over. An attempt that its silence did not end goes on as if nothing had
+        been."""
         self.job.nodes[name] = make_node(name)
+        over = {e.attempt for e in self.job.status.episodes}
+        for attempt in self.died_of_infrastructure - over:
+            record = self.job.records.get(attempt)
+            nodes = [self.job.nodes.get(node) for node in record.nodes] if record else []
+            if all(node is not None and node.ready is NodeReady.TRUE for node in nodes):
+                self.died_of_infrastructure.discard(attempt)
 
     def operator_restarts(self) -> None:
         """All that was only remembered is gone."""
