@@ -105,11 +105,14 @@ def is_refusal(error: Exception) -> bool:
     return isinstance(error, ApiError) and 400 <= error.status < 500 and error.status not in (401, 404, 409, 410, 429)
 
 
+def is_mendable(error: Exception) -> bool:
+    """It is refused, and somebody can change that: not where its namespace is being deleted."""
+    return is_refusal(error) and not (isinstance(error, Forbidden) and error.namespace_terminating)
+
+
 def keeps_out(error: Exception) -> bool:
     """It was not created, and somebody has to mend that: it is refused, or a webhook on the way does not answer."""
-    if isinstance(error, Forbidden) and error.namespace_terminating:
-        return False  # nothing is to be mended there
-    return is_refusal(error) or (isinstance(error, ServerError) and error.webhook_failed)
+    return is_mendable(error) or (isinstance(error, ServerError) and error.webhook_failed)
 
 
 async def create_owned(

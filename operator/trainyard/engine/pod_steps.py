@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from trainyard.engine.hands import Hands, Outcome, Pass, create_owned, is_passing, is_refusal
-from trainyard.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, KubeError, NotFound, Unreachable
+from trainyard.engine.hands import Hands, Outcome, Pass, create_owned, is_mendable, is_passing
+from trainyard.kube.errors import AlreadyExists, ApiError, Conflict, KubeError, NotFound, Unreachable
 from trainyard.kube.resources import PODS
 from trainyard.kube.transport import backoff
 from trainyard.model.plan import CreatePods, CreateRefusal, DeletePods, PodRef
@@ -105,8 +105,7 @@ class _Creation:
 
     def _refused(self, rank: int, error: KubeError) -> None:
         self._stopped = "a pod was refused"
-        terminating = isinstance(error, Forbidden) and error.namespace_terminating
-        if is_refusal(error) and not terminating:
+        if is_mendable(error):
             assert isinstance(error, ApiError)
             notes = self._hands.store.memory.of(self._step.snapshot.uid)
             notes.refused = CreateRefusal(self._record.attempt, rank, error.status, error.message)

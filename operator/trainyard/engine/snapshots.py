@@ -239,10 +239,7 @@ def _binding(store: Store) -> Iterable[Key]:
             continue
         pods = [pod for pod in store.gang(job.uid).pods.values() if pod.incarnation == record.attempt]
         bound = sum(1 for pod in pods if pod.node or pod.terminal)
-        if bound < record.size and (bound or _was_rolled_back(job)):
+        last = job.status.last_close
+        rolled_back = last is not None and last.cause is Cause.START_ROLLED_BACK
+        if bound < record.size and (bound or rolled_back):
             yield job.key
-
-
-def _was_rolled_back(job: JobView) -> bool:
-    last = job.status.episodes[-1] if job.status.episodes else None
-    return last is not None and last.attempt == job.status.attempt - 1 and last.cause is Cause.START_ROLLED_BACK

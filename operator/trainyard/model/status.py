@@ -124,6 +124,12 @@ class JobStatus:
         """The current attempt is open: it may have live pods."""
         return self.attempt_record is not None and self.attempt_record.attempt == self.attempt
 
+    @property
+    def last_close(self) -> Episode | None:
+        """The episode that closed the attempt before the current one."""
+        last = self.episodes[-1] if self.episodes else None
+        return last if last is not None and last.attempt == self.attempt - 1 else None
+
     def condition(self, kind: ConditionType) -> Condition | None:
         return next((c for c in self.conditions if c.type is kind), None)
 

@@ -268,9 +268,7 @@ def build_request(now: Situation) -> GangRequest:
     """What the scheduler should place. All gates are open, so spec and probe are there."""
     spec, job, status = cast(JobSpec, now.spec), now.job, now.status
     measured = _measured(now) or {}
-    avoid = avoided_nodes(now)
-    last = status.episodes[-1] if status.episodes else None
-    closed_just_now = last is not None and last.attempt == status.attempt - 1
+    avoid, last = avoided_nodes(now), status.last_close
     topology = spec.scheduling.topology
     return GangRequest(
         key=job.key,
@@ -291,9 +289,9 @@ def build_request(now: Situation) -> GangRequest:
         directory=checkpoint_directory(job),
         avoid=avoid,
         keep=_kept(now, avoid.nodes),
-        held_until=last.at + now.policy.hold_seconds if last is not None and closed_just_now else 0.0,
+        held_until=last.at + now.policy.hold_seconds if last is not None else 0.0,
         not_before=next_open_at(now),
-        rolled_back=last is not None and closed_just_now and last.cause is Cause.START_ROLLED_BACK,
+        rolled_back=last is not None and last.cause is Cause.START_ROLLED_BACK,
         duration_bound=spec.active_deadline_seconds,
         ends_by=_ends_by(now),
         kept_to_be_read=len(kept_to_be_read(now)),

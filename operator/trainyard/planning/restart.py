@@ -190,8 +190,8 @@ def awaits_cause(now: Situation) -> str | None:
 
 def next_open_at(now: Situation) -> Instant:
     """When the next attempt may open, by the backoff of whatever closed the last one."""
-    last = now.status.episodes[-1] if now.status.episodes else None
-    if last is None or last.attempt != now.status.attempt - 1:
+    last = now.status.last_close
+    if last is None:
         return 0.0
     delay, longest = _delay(now, last)
     return last.at + min(longest, delay * _jitter(now.job.uid, now.status.attempt))

@@ -135,12 +135,12 @@ def _slow(members: tuple[Member, ...]) -> str:
 
 
 def _closed_state(base: JobStatus, waiting: Waiting | None) -> _State:
-    last = base.episodes[-1] if base.episodes else None
-    failed = last is not None and last.attempt == base.attempt - 1 and last.cause in _RESTARTS
+    last = base.last_close
+    failed = last is not None and last.cause in _RESTARTS
     phase = Phase.RESTARTING if failed else Phase.PENDING
     if waiting is not None:
         return _State(phase, waiting.reason, waiting.message)
-    if last is not None and last.attempt == base.attempt - 1:
+    if last is not None:
         return _State(phase, Reason.RESTARTING if failed else last.reason, last.message)
     return _State(phase, Reason.WAITING_TO_BE_SCHEDULED, "the scheduler has not looked at the job yet")
 

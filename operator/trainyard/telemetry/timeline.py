@@ -14,7 +14,7 @@ from enum import Enum
 from trainyard.api.reasons import Cause, ConditionType, Phase, Reason
 from trainyard.model.status import JobStatus
 from trainyard.model.views import Instant, JobView
-from trainyard.telemetry.waiting import RESTART_CAUSES, Wait, last_close, ours, start_of, wait_of
+from trainyard.telemetry.waiting import RESTART_CAUSES, Wait, ours, start_of, wait_of
 
 
 class Mark(Enum):
@@ -163,7 +163,7 @@ class Timelines:
 
 
 def _begin(status: JobStatus, before: _Course | None) -> _Course:
-    last = last_close(status)
+    last = status.last_close
     course = _Course(status.attempt, start_of(status), None)
     if last is None:
         return course

@@ -11,7 +11,7 @@ from itertools import takewhile
 
 from trainyard.api.constants import MANAGER
 from trainyard.api.reasons import Cause, ConditionType, Reason
-from trainyard.model.status import Episode, JobStatus
+from trainyard.model.status import JobStatus
 from trainyard.model.views import Instant, JobView
 
 RESTART_CAUSES = frozenset({Cause.APPLICATION_FAILURE, Cause.DISRUPTION, Cause.START_ROLLED_BACK})
@@ -47,14 +47,8 @@ def wait_of(job: JobView) -> Wait | None:
 
 def start_of(status: JobStatus) -> str:
     """`restart` where the attempt before this one was closed by anything but a suspension, else `first`."""
-    last = last_close(status)
+    last = status.last_close
     return "restart" if last is not None and last.cause is not Cause.SUSPENDED else "first"
-
-
-def last_close(status: JobStatus) -> Episode | None:
-    """The episode that closed the attempt before the current one."""
-    last = status.episodes[-1] if status.episodes else None
-    return last if last is not None and last.attempt == status.attempt - 1 else None
 
 
 def starts_rolled_back(job: JobView) -> int:
@@ -68,7 +62,7 @@ def starts_rolled_back(job: JobView) -> int:
 
 
 def _since(job: JobView) -> Instant:
-    last = last_close(job.status)
+    last = job.status.last_close
     return max(job.created, last.at if last is not None else 0.0, _resumed(job))
 
 
