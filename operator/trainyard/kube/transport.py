@@ -30,6 +30,7 @@ from trainyard.kube.errors import (
     Unreachable,
     error_from_answer,
 )
+from trainyard.kube.sockets import Sockets
 from trainyard.version import VERSION
 
 CONNECT_TIMEOUT = 10.0
@@ -101,12 +102,14 @@ class Transport:
         self.sent = self.queued = 0
         """Ordinary requests that hold a slot, and that wait for one."""
         self._session: aiohttp.ClientSession | None = None
+        self._sockets = Sockets()
 
     async def close(self) -> None:
         """Close all connections; a later request would open them again."""
         if self._session is not None:
             await self._session.close()
             self._session = None
+            await self._sockets.end()
 
     async def send(self, request: Request, *, within: float, fence: Fence | None = None) -> bytes:
         """The answer's body, or the error that stands for it. `within` bounds each attempt."""
@@ -224,7 +227,7 @@ class Transport:
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE, socket_factory=self._sockets.make),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # Compression would cost both sides more processor time than the network between them costs.
                 headers={"User-Agent": f"trainyard/{VERSION}", "Accept-Encoding": "identity"},
