@@ -112,6 +112,20 @@ async def test_the_gang_is_checked_against_quota_before_a_pod_exists(world: Worl
     assert world.history.created("Pod") == []
 
 
+async def test_a_quota_of_a_priority_class_binds_its_jobs_alone(world: World) -> None:
+    await world.add_nodes(4)
+    named = "system-cluster-critical"  # every cluster has it
+    term = {"scopeName": "PriorityClass", "operator": "In", "values": [named]}
+    spec = {"hard": {"pods": "1"}, "scopeSelector": {"matchExpressions": [term]}}
+    await world.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": spec})
+    await world.operator()
+    await world.apply(job("bound", scheduling={"priorityClassName": named}))
+    assert "few" in await until_waiting(world, "bound", "QuotaExceeded")
+    assert world.history.created("Pod") == []
+    await world.apply(job("free"))
+    await world.until_phase("free", "Running")
+
+
 async def test_two_jobs_never_share_a_checkpoint_directory(world: World) -> None:
     await world.add_nodes(2)
     await world.add_shared_volume("shared")

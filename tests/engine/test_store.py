@@ -16,7 +16,7 @@ from trainyard.engine.sinks import pod_sink, take_over
 from trainyard.engine.snapshots import cluster_snapshot, job_snapshot
 from trainyard.engine.store import TOMBSTONE_SECONDS, Store
 from trainyard.kube.client import Client
-from trainyard.kube.resources import CONFIG_MAPS, PODS
+from trainyard.kube.resources import CONFIG_MAPS, PODS, TRAINING_JOBS
 from trainyard.launch import LaunchSettings, render_record
 from trainyard.model.cluster import Refusal
 from trainyard.model.status import Finishing, JobStatus
@@ -371,6 +371,27 @@ def test_quotas_are_told_which_promised_pods_exist(bench: Bench) -> None:
     assert bench.listener.capacity == 1, "from here on quotas count them all"
     bench.set_status(replace(bench.job.status, gang_created=True))
     assert len(promised()) == 3
+
+
+@pytest.mark.parametrize("named", ["", "high"])
+def test_quotas_are_told_which_class_promised_pods_are_of(bench: Bench, named: str) -> None:
+    """As the attempt opened: a spec that is edited later, or beyond reading, changes no pod."""
+
+    def edit(**fields: Any) -> None:
+        raw = bench.api.objects[(str(TRAINING_JOBS), "gpt")]
+        meta = {**raw["metadata"], "generation": raw["metadata"]["generation"] + 1}
+        bench.api.put(TRAINING_JOBS, {**raw, "metadata": meta, "spec": {**raw["spec"], **fields}})
+        bench.sync()
+
+    def told() -> set[str | None]:
+        return {r.priority_class for r in cluster_snapshot(bench.store).reservations}
+
+    edit(scheduling={"priorityClassName": named} if named else {})
+    bench.open()
+    assert told() == {named}
+    edit(roles="unreadable")
+    assert bench.job.spec is None
+    assert told() == {named}
 
 
 def test_a_record_reserves_its_ranks_until_they_are_bound(bench: Bench) -> None:

@@ -42,6 +42,10 @@ def test_a_claim_tells_who_controls_it_of_whatever_kind(owner: dict[str, Any]) -
     assert claim_view(raw).owner_uid == ""
 
 
+def class_term(operator: str, *values: str) -> dict[str, Any]:
+    return {"scopeName": "PriorityClass", "operator": operator, **({"values": list(values)} if values else {})}
+
+
 class TestNode:
     def test_what_it_offers(self) -> None:
         view = node_view(
@@ -144,7 +148,8 @@ class TestSmall:
             ({"scopes": ["NotBestEffort"]}, {"cpu": 2000}),
             ({"scopes": ["BestEffort"]}, None),
             ({"scopes": ["Terminating"]}, None),
-            ({"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "Exists"}]}}, None),
+            ({"scopes": ["PriorityClass", "BestEffort"]}, None),
+            ({"scopes": ["PriorityClass", "NotBestEffort"]}, {"cpu": 2000}),
         ],
     )
     def test_quota(self, spec: dict[str, Any], hard: dict[str, int] | None) -> None:
@@ -153,6 +158,27 @@ class TestSmall:
         assert (dict(view.hard) if view else None) == hard
         if view:
             assert dict(view.used).keys() == dict(view.hard).keys()
+
+    @pytest.mark.parametrize(
+        "spec, bound",
+        [
+            ({}, {"", "high", "low"}),
+            ({"scopes": ["PriorityClass"]}, {"high", "low"}),
+            ({"scopeSelector": {"matchExpressions": [class_term("Exists")]}}, {"high", "low"}),
+            ({"scopeSelector": {"matchExpressions": [class_term("DoesNotExist")]}}, {""}),
+            ({"scopeSelector": {"matchExpressions": [class_term("In", "high", "top")]}}, {"high"}),
+            ({"scopeSelector": {"matchExpressions": [class_term("NotIn", "high")]}}, {"", "low"}),
+            (
+                {"scopes": ["PriorityClass"], "scopeSelector": {"matchExpressions": [class_term("NotIn", "high")]}},
+                {"low"},
+            ),
+        ],
+    )
+    def test_a_quota_of_priority_classes_binds_their_pods(self, spec: dict[str, Any], bound: set[str]) -> None:
+        view = quota_view({"metadata": SMALL_META, "spec": {"hard": {"pods": "5"}, **spec}})
+        assert view is not None
+        assert {name for name in ("", "high", "low") if view.binds(name)} == bound
+        assert view.binds(None)
 
     def test_a_quota_not_counted_yet_is_known_by_its_spec(self) -> None:
         view = quota_view({"metadata": SMALL_META, "spec": {"hard": {"pods": "5"}}})

@@ -21,6 +21,7 @@ from trainyard.model.cluster import (
 from trainyard.model.resources import resources
 from trainyard.model.views import (
     ClaimView,
+    ClassTerm,
     Key,
     NamespaceView,
     NodeTerms,
@@ -91,8 +92,10 @@ class Cluster:
         promised = Reservation(job_uid, name, amounts(gpus), host_ports=ports)
         return self._with(reservations=(*self.snapshot.reservations, promised))
 
-    def quota(self, name: str, hard: Mapping[str, int], used: Mapping[str, int] | None = None) -> Cluster:
-        view = QuotaView("team", name, tuple(sorted(hard.items())), tuple(sorted((used or {}).items())))
+    def quota(
+        self, name: str, hard: Mapping[str, int], used: Mapping[str, int] | None = None, *classes: ClassTerm
+    ) -> Cluster:
+        view = QuotaView("team", name, tuple(sorted(hard.items())), tuple(sorted((used or {}).items())), classes)
         return self._with(quotas={"team": (*self.snapshot.quotas.get("team", ()), view)})
 
     def claim(self, name: str, *modes: str, volume_nodes: NodeTerms | None = None, **fields: Any) -> Cluster:

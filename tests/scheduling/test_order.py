@@ -26,6 +26,14 @@ def test_default_class_counts_for_jobs_that_name_none() -> None:
     assert granted(decide(cluster, low, make_gang("usual", age=1).workers(2))) == ["usual"]
 
 
+def test_of_several_default_classes_the_lowest_counts() -> None:
+    """As the API server's admission has it; two of them come from a race of those who made them."""
+    cluster = make_cluster().racks(1, nodes=2).priority("usual", 50, is_default=True).priority("low", 10)
+    cluster = cluster.priority("other", 5, is_default=True)
+    low = make_gang("low", age=1, priority_class="low").workers(2)
+    assert granted(decide(cluster, low, make_gang("usual", age=900).workers(2))) == ["low"]
+
+
 def test_equal_jobs_are_ordered_by_name_whatever_the_order_of_arrival() -> None:
     cluster = make_cluster().racks(1, nodes=2)
     gangs = [make_gang(name).workers(1) for name in ("c", "a", "b")]

@@ -24,6 +24,7 @@ from scheduling.builders import (
 )
 from trainyard.api.reasons import Reason
 from trainyard.model.cluster import Reservation
+from trainyard.model.views import ClassTerm
 
 YARD = make_cluster().racks(2, nodes=4)
 
@@ -142,6 +143,45 @@ def test_pods_are_counted_once_even_where_a_request_names_them() -> None:
     gang = make_gang("a").workers(4).roles_having(resources=(("cpu", 4000), (GPU, 8), ("pods", 1)))
     assert len(grant(YARD.quota("q", {"pods": 4}), gang).nodes) == 4
     assert refusal(YARD.quota("q", {"pods": 3}), gang).reason is Reason.QUOTA_EXCEEDED
+
+
+HIGH = ClassTerm("In", ("high",))
+
+
+@pytest.mark.parametrize(("named", "usual", "bound"), [("high", "", True), ("", "", False), ("", "high", True)])
+def test_a_quota_of_a_priority_class_binds_its_jobs(named: str, usual: str, bound: bool) -> None:
+    cluster = YARD.priority("high", 0).quota("q", {"pods": 3}, {}, HIGH)
+    cluster = cluster.priority(usual, 0, is_default=True) if usual else cluster
+    decision = decide(cluster, make_gang("a", priority_class=named).workers(4))
+    assert refused(decision) == ({"a": "QuotaExceeded"} if bound else {})
+
+
+def test_only_jobs_of_the_class_take_a_share_of_its_quota() -> None:
+    cluster = YARD.priority("high", 0).quota("q", {"pods": 5}, {}, HIGH)
+    ordinary, first, second = (
+        make_gang(name, priority_class=named).workers(2) for name, named in (("a", ""), ("b", "high"), ("c", "high"))
+    )
+    assert granted(decide(cluster, ordinary, first, second)) == ["a", "b", "c"]
+    third = make_gang("d", priority_class="high").workers(2)
+    assert refused(decide(cluster, ordinary, first, second, third)) == {"d": "QuotaExceeded"}
+    promised = Reservation("uid-other", "", (("pods", 1),), "team", priority_class="high")
+
+    def with_promises(named: str | None) -> Cluster:
+        promises = (replace(promised, priority_class=named),) * 2
+        return Cluster(replace(cluster.snapshot, reservations=promises))
+
+    assert granted(decide(with_promises(""), first, second)) == ["b", "c"]
+    assert refused(decide(with_promises("high"), first, second)) == {"c": "QuotaExceeded"}
+    assert refused(decide(with_promises(None), first, second)) == {"c": "QuotaExceeded"}, "it may be of that class"
+
+
+def test_a_waiting_job_keeps_its_share_of_quotas_that_bind_it() -> None:
+    cluster = YARD.priority("high", 0).used("b1-r1-n1", gpus=8).nodes(node("cpu", gpus=0))
+    cluster = cluster.quota("q", {"pods": 9}, {}, HIGH)
+    large, small = waiting_and_small(priority_class="high")
+    urgent = large.having(priority_class="high")
+    assert refused(decide(cluster, urgent, small)) == {"large": "InsufficientCapacity", "small": "BehindOtherJob"}
+    assert granted(decide(cluster, large, small)) == ["small"], "it waits for no share of this one"
 
 
 def test_pods_that_are_promised_and_not_created_yet_count() -> None:

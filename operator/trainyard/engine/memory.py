@@ -130,7 +130,16 @@ class Memory:
         for role in request.roles:
             for index, node in enumerate(grant.nodes[role.first_rank : role.first_rank + role.replicas]):
                 ports = role.ports_of(index)
-                reserved.append(Reservation(grant.uid, node, role.resources, grant.key.namespace, host_ports=ports))
+                reserved.append(
+                    Reservation(
+                        grant.uid,
+                        node,
+                        role.resources,
+                        grant.key.namespace,
+                        host_ports=ports,
+                        priority_class=request.priority_class,
+                    )
+                )
         self.grants[grant.uid] = HeldGrant(grant, self._clock() + seconds, tuple(reserved))
 
     def grant(self, uid: str) -> Grant | None:

@@ -19,6 +19,7 @@ from trainyard.model.views import PodView
 class _Opening:
     record: Record
     namespace: str
+    priority_class: str | None
     unbound: dict[int, str]
     """Rank → promised node; empty where the cluster's scheduler chooses."""
     uncreated: set[int]
@@ -32,9 +33,17 @@ class Openings:
         self._openings: dict[str, _Opening] = {}
 
     def track(
-        self, uid: str, namespace: str, record: Record | None, status: JobStatus | None, pods: Iterable[PodView]
+        self,
+        uid: str,
+        namespace: str,
+        record: Record | None,
+        status: JobStatus | None,
+        pods: Iterable[PodView],
+        *,
+        priority_class: str | None = None,
     ) -> bool:
-        """Take in a record or a status that changed. True where a promise was withdrawn."""
+        """Take in a record or a status that changed. True where a promise was withdrawn. `priority_class` is what the
+        job names as the attempt opens, None where it cannot be read."""
         before = self._openings.get(uid)
         if record is None or status is None or not _promises(record, status):
             self._openings.pop(uid, None)
@@ -49,7 +58,7 @@ class Openings:
             for index in status.completed(role.name):
                 unbound.pop(first + index, None)
         uncreated = set() if status.gang_created else set(unbound)
-        self._openings[uid] = _Opening(record, namespace, unbound, uncreated)
+        self._openings[uid] = _Opening(record, namespace, priority_class, unbound, uncreated)
         for pod in pods:
             self.saw(uid, pod)
         return False
@@ -83,6 +92,7 @@ class Openings:
                 opening.namespace,
                 rank not in opening.uncreated,
                 role.ports_of(index),
+                opening.priority_class,
             )
             for uid, opening in self._openings.items()
             for rank, node in opening.unbound.items()

@@ -292,7 +292,10 @@ class Store:
         record = self.children.records(owner).get(job.status.attempt) if job is not None else None
         status = job.status if job is not None and job.deletion is None else None
         namespace = job.namespace if job is not None else ""
-        if self.openings.track(owner, namespace, record, status, self.table.gang(owner).pods.values()):
+        spec = job.spec if job is not None else None
+        named = (spec.scheduling.priority_class_name or "") if spec is not None else None
+        pods = self.table.gang(owner).pods.values()
+        if self.openings.track(owner, namespace, record, status, pods, priority_class=named):
             self._listener.capacity_changed()
 
     # what the scheduler looks at besides pods and nodes

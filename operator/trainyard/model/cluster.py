@@ -155,6 +155,8 @@ class Reservation:
     created: bool = False
     """Its pod exists, though on no node yet: quotas count it by themselves."""
     host_ports: tuple[int, ...] = ()
+    priority_class: str | None = None
+    """As the job names it, empty where it names none; None where that is not known any more."""
 
 
 @dataclass(frozen=True, slots=True)

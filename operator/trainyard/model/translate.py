@@ -25,6 +25,7 @@ from trainyard.model.translate_pod import pod_view
 from trainyard.model.views import (
     ChildView,
     ClaimView,
+    ClassTerm,
     JobView,
     NamespaceView,
     NodeReady,
@@ -55,7 +56,8 @@ __all__ = [
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
-# A quota with this scope still binds every pod for what makes a pod be of it; the count of pods it does not.
+_PRIORITY_CLASS = "PriorityClass"  # the one scope of quotas that chooses among jobs
+# A quota of scope NotBestEffort still binds every pod for what makes a pod be of it; the count of pods it does not.
 _NOT_BEST_EFFORT_KEYS = frozenset(("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"))
 
 
@@ -142,11 +144,12 @@ def record_view(raw: Raw) -> Record:
 
 
 def quota_view(raw: Raw) -> QuotaView | None:
-    """A ResourceQuota as far as it binds every pod of a job; None where its scopes choose among pods."""
+    """A ResourceQuota as far as it binds the pods of a job; None where its scopes are about others."""
     meta, spec, status = raw["metadata"], raw.get("spec") or NONE, raw.get("status") or NONE
     selector = (spec.get("scopeSelector") or NONE).get("matchExpressions") or ()
-    scopes = {*(spec.get("scopes") or ()), *(s.get("scopeName") for s in selector)}
-    if not scopes <= {"NotTerminating", "NotBestEffort"}:
+    terms = [*({"scopeName": scope, "operator": "Exists"} for scope in spec.get("scopes") or ()), *selector]
+    scopes = {term.get("scopeName") for term in terms}
+    if not scopes <= {"NotTerminating", "NotBestEffort", _PRIORITY_CLASS}:
         return None
     hard, used = status.get("hard") or spec.get("hard") or NONE, status.get("used") or NONE
     if "NotBestEffort" in scopes:
@@ -156,6 +159,11 @@ def quota_view(raw: Raw) -> QuotaView | None:
         name=meta["name"],
         hard=resources(hard),
         used=resources({name: value for name, value in used.items() if name in hard}),
+        classes=tuple(
+            ClassTerm(term["operator"], tuple(term.get("values") or ()))
+            for term in terms
+            if term["scopeName"] == _PRIORITY_CLASS
+        ),
     )
 
 

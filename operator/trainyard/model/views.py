@@ -291,13 +291,40 @@ class ChildView:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassTerm:
+    """What a quota's scope asks of a pod's PriorityClass."""
+
+    operator: str
+    """In, NotIn, Exists or DoesNotExist."""
+    names: tuple[str, ...] = ()
+
+    def holds(self, name: str) -> bool:
+        """Whether it does of this class; empty for a pod without one."""
+        match self.operator:
+            case "In":
+                return name in self.names
+            case "NotIn":
+                return name not in self.names
+            case "Exists":
+                return name != ""
+            case _:
+                return name == ""
+
+
+@dataclass(frozen=True, slots=True)
 class QuotaView:
-    """A ResourceQuota without scopes, or with scopes that cover every pod of a job."""
+    """A ResourceQuota that binds all pods of a job, or those of jobs of some PriorityClasses."""
 
     namespace: str
     name: str
     hard: Resources
     used: Resources
+    classes: tuple[ClassTerm, ...] = ()
+    """All must hold of a pod that it counts."""
+
+    def binds(self, priority_class: str | None) -> bool:
+        """Whether it counts pods of this class; None where that is not known, and then it does."""
+        return priority_class is None or all(term.holds(priority_class) for term in self.classes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,14 @@ from trainyard.model.cluster import ClusterSnapshot, GangRequest
 
 def priority_of(request: GangRequest, cluster: ClusterSnapshot) -> int:
     """Value of the job's PriorityClass, else of the default class, else 0, as Kubernetes does for pods."""
-    if request.priority_class:
-        named = cluster.priority_classes.get(request.priority_class)
-        return named.value if named else 0
-    return max((c.value for c in cluster.priority_classes.values() if c.is_default), default=0)
+    named = cluster.priority_classes.get(request.priority_class or default_class(cluster))
+    return named.value if named else 0
+
+
+def default_class(cluster: ClusterSnapshot) -> str:
+    """Name of the PriorityClass that a pod without one is given: of several defaults the lowest. Empty without any."""
+    defaults = [c for c in cluster.priority_classes.values() if c.is_default]
+    return min(defaults, key=lambda c: c.value).name if defaults else ""
 
 
 def in_order(requests: Iterable[GangRequest], cluster: ClusterSnapshot) -> list[GangRequest]:

@@ -2,7 +2,8 @@
 
 Grants of the same round are counted as they are given, and so are pods that are promised and not created yet. A job
 that waits for room keeps its share of the quota against those behind it, as it keeps the nodes. Keys that speak of
-limits, storage or other objects are left to the API server.
+limits, storage or other objects are left to the API server, and so are quotas for pods that end by themselves or ask
+for nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,16 @@ _PODS = ("pods", _OBJECTS)
 _REQUESTS = "requests."
 
 Needs = dict[str, int]
+
+
+class _Share(NamedTuple):
+    """What pods of one PriorityClass take of the quotas that bind them."""
+
+    priority_class: str | None
+    needs: Needs
+
+    def of(self, quota: QuotaView, key: str) -> int:
+        return counted(key, self.needs) if quota.binds(self.priority_class) else 0
 
 
 class _Short(NamedTuple):
@@ -56,21 +67,32 @@ def counted(key: str, needs: Needs) -> int:
 class Quotas:
     """The quotas of all namespaces as the round goes on."""
 
-    def __init__(self, quotas: Mapping[str, tuple[QuotaView, ...]], reservations: Iterable[Reservation] = ()) -> None:
-        """Start from what the API server counts as used, and from the pods that it will count once they are created."""
+    def __init__(
+        self,
+        quotas: Mapping[str, tuple[QuotaView, ...]],
+        reservations: Iterable[Reservation] = (),
+        default_class: str = "",
+    ) -> None:
+        """Start from what the API server counts as used, and from the pods that it will count once they are created.
+        `default_class` is what pods are given whose job names no PriorityClass."""
         self._quotas = quotas
-        self._granted: dict[str, list[Needs]] = {
-            namespace: [needs] for namespace, needs in _promised(quotas, reservations).items()
-        }
-        self._waiting: dict[str, list[tuple[GangRequest, Needs]]] = {}
+        self._default_class = default_class
+        self._granted: dict[str, list[_Share]] = {}
+        for (namespace, named), needs in _promised(quotas, reservations).items():
+            share = _Share(None if named is None else named or default_class, needs)
+            self._granted.setdefault(namespace, []).append(share)
+        self._waiting: dict[str, list[tuple[GangRequest, _Share]]] = {}
+
+    def _share(self, request: GangRequest) -> _Share:
+        return _Share(request.priority_class or self._default_class, needs_of(request))
 
     def grant(self, request: GangRequest) -> None:
         if self._quotas.get(request.key.namespace):
-            self._granted.setdefault(request.key.namespace, []).append(needs_of(request))
+            self._granted.setdefault(request.key.namespace, []).append(self._share(request))
 
     def wait(self, request: GangRequest) -> None:
         if self._quotas.get(request.key.namespace):
-            self._waiting.setdefault(request.key.namespace, []).append((request, needs_of(request)))
+            self._waiting.setdefault(request.key.namespace, []).append((request, self._share(request)))
 
     def exceeded(self, request: GangRequest) -> Obstacle | None:
         """The first key that has no room for the whole gang."""
@@ -82,12 +104,12 @@ class Quotas:
         return _exceeded(request, first, clear_kept=clear_kept) if first else None
 
     def _short(self, request: GangRequest) -> Iterator[_Short]:
-        needs = needs_of(request)
+        share = self._share(request)
         for quota in self._quotas.get(request.key.namespace, ()):
             used = dict(quota.used)
             for key, hard in quota.hard:
-                need = counted(key, needs)
-                taken = used.get(key, 0) + self._counted_grants(request, key)
+                need = share.of(quota, key)
+                taken = used.get(key, 0) + self._granted_of(quota, key)
                 if need and taken + need > hard:
                     yield _Short(quota.name, key, need, taken, hard)
 
@@ -96,29 +118,32 @@ class Quotas:
         waiting = [w for w in self._waiting.get(request.key.namespace, ()) if not passes(w[0])]
         if not waiting:
             return None
-        needs = needs_of(request)
+        share = self._share(request)
         for quota in self._quotas[request.key.namespace]:
             used = dict(quota.used)
             for key, hard in quota.hard:
-                need = counted(key, needs)
-                left = hard - used.get(key, 0) - self._counted_grants(request, key) - need
+                need = share.of(quota, key)
+                left = hard - used.get(key, 0) - self._granted_of(quota, key) - need
                 for job, wants in waiting if need else ():
-                    left -= counted(key, wants)
+                    left -= wants.of(quota, key)
                     if left < 0:
                         return job
         return None
 
-    def _counted_grants(self, request: GangRequest, key: str) -> int:
-        return sum(counted(key, g) for g in self._granted.get(request.key.namespace, ()))
+    def _granted_of(self, quota: QuotaView, key: str) -> int:
+        return sum(share.of(quota, key) for share in self._granted.get(quota.namespace, ()))
 
 
-def _promised(quotas: Mapping[str, tuple[QuotaView, ...]], reservations: Iterable[Reservation]) -> Mapping[str, Needs]:
-    """By namespace that has quotas: what promised pods take that do not exist yet."""
-    promised: dict[str, Needs] = {}
+def _promised(
+    quotas: Mapping[str, tuple[QuotaView, ...]], reservations: Iterable[Reservation]
+) -> Mapping[tuple[str, str | None], Needs]:
+    """By namespace that has quotas, and by the PriorityClass that is named: what promised pods take that do not exist
+    yet."""
+    promised: dict[tuple[str, str | None], Needs] = {}
     for reservation in reservations:
         if reservation.created or not quotas.get(reservation.namespace):
             continue
-        needs = promised.setdefault(reservation.namespace, {"pods": 0})
+        needs = promised.setdefault((reservation.namespace, reservation.priority_class), {"pods": 0})
         needs["pods"] += 1
         for name, value in reservation.resources:
             if name != "pods":

@@ -15,7 +15,7 @@ from trainyard.scheduling.backfill import Backfill, Hold, Marks, marks
 from trainyard.scheduling.filters import Filters
 from trainyard.scheduling.ledger import Ledger
 from trainyard.scheduling.messages import Obstacle, ahead_words, pass_words
-from trainyard.scheduling.order import priority_of
+from trainyard.scheduling.order import default_class, priority_of
 from trainyard.scheduling.placement import Ranks
 from trainyard.scheduling.quota import Quotas
 from trainyard.scheduling.topology import Topology
@@ -36,7 +36,7 @@ class Round:
         self.topology = Topology(cluster.nodes, policy.levels)
         self.filters = Filters(self.topology, policy.owned_nodes)
         self.ledger = Ledger(self.topology, cluster, (role for request in requests for role in request.roles))
-        self.quotas = Quotas(cluster.quotas, cluster.reservations)
+        self.quotas = Quotas(cluster.quotas, cluster.reservations, default_class(cluster))
         self.backfill = Backfill(now, policy.backfill_bound)
         self.binding: list[Key] = list(cluster.binding)
         self._returning: dict[int, set[str]] = {}
