@@ -32,14 +32,14 @@ test: ## everything below: verify, and the three suites
 verify: venv ## what can be checked without running: style, types, contracts, generated files, licences, ...
 	hack/verify
 
-test-unit: venv ## is each decision right? no cluster needed
+test-unit: venv helm ## is each decision right? no cluster needed
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run --parallel-mode -m pytest -q -n $(WORKERS) -m "not apiserver and not nodes and not slow"
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --include='$(DECIDING)' --fail-under=95
 	$(BIN)/coverage json -q -o - --include='$(DECIDING)' | $(BIN)/python hack/branches.py 95
 
-test-apiserver: venv programs ## does a real control plane agree? kubelets are simulated; are the rights right?
+test-apiserver: venv programs helm ## does a real control plane agree? kubelets are simulated; are the rights right?
 	hack/rights --name $(TRAINYARD_TESTS)-api --begin
 	$(PYTEST) -m "apiserver and not slow"
 	hack/rights --name $(TRAINYARD_TESTS)-api

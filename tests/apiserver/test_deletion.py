@@ -82,7 +82,8 @@ async def test_a_job_applied_again_waits_for_the_pods_of_the_earlier_one(world: 
 
 
 async def test_a_terminating_namespace_gets_nothing_new(world: World) -> None:
-    await world.operator()
+    # Its rights go with the namespace. It renews nothing meanwhile: a Lease refused would be a right found missing.
+    await world.operator(lease_duration="300s", renew_deadline="200s", retry_period="100s")
     await running(world)
     world.history.meddled.update(p["metadata"]["uid"] for p in world.pods("j"))
     namespace = await world.client.get(NAMESPACES, world.namespace)

@@ -14,7 +14,7 @@ from trainyard.kube.resources import PODS
 GANG = 6
 QUICK = {"lease_duration": "4s", "renew_deadline": "3s", "retry_period": "500ms"}
 """A Lease that is soon believed in no more."""
-LARGE = 20
+LARGE = 60
 """Takes long enough to create, one by one, for a test to step in between."""
 
 

@@ -146,7 +146,7 @@ async def test_a_job_created_suspended_has_no_pod(world: World) -> None:
 
 
 async def test_the_active_deadline_ends_a_job(world: World) -> None:
-    name = await run(world, job("late", activeDeadlineSeconds=3))
+    name = await run(world, job("late", activeDeadlineSeconds=8))
     await world.until_phase(name, "Failed")
     assert world.condition(name, "Failed")["reason"] == "ActiveDeadlineExceeded"
     assert world.live(name) == []

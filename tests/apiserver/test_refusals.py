@@ -19,6 +19,12 @@ def waits_for(world: World, name: str, reason: str) -> bool:
     return bool(world.condition(name, "Placed").get("reason") == reason)
 
 
+def used(world: World, quota: str, key: str) -> str:
+    """What the quota says of itself."""
+    told: str = ((world.get("ResourceQuota", quota) or {}).get("status") or {}).get("used", {}).get(key, "")
+    return told
+
+
 async def test_a_record_that_a_quota_refuses_is_told_and_keeps_no_nodes(world: World) -> None:
     await world.add_nodes(2)
     await world.operator()
@@ -29,6 +35,7 @@ async def test_a_record_that_a_quota_refuses_is_told_and_keeps_no_nodes(world: W
     await world.until_phase("before", "Succeeded")
     await world.apply(job("j", role(replicas=2, gpus=8)))
     await world.until(lambda: waits_for(world, "j", "QuotaExceeded"), "the job to say why")
+    await world.until(lambda: used(world, "maps", "count/configmaps") == "2", "the quota to be counted again")
     message = world.condition("j", "Placed")["message"]
     assert message.startswith("ConfigMap j-") and "kubectl describe quota" in message
     assert world.pods("j") == []

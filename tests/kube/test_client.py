@@ -411,7 +411,7 @@ async def test_a_silent_watch_ends(fake: FakeApi, client: Client) -> None:
     fake.script("WATCH", events(("ADDED", pod("a")), wait=release))
     got = []
     with pytest.raises(Silent):
-        async for event in client.watch(PODS, resource_version="1", silence=0.1):
+        async for event in client.watch(PODS, resource_version="1", silence=1.0):
             got.append(event)
     release.set()
     assert len(got) == 1

@@ -22,7 +22,7 @@ from trainyard.kube.credentials import Credentials, static
 from trainyard.kube.errors import Silent
 from trainyard.kube.resources import NODES, PODS
 
-LONG = 0.4
+LONG = 1.0
 """Seconds of rest in these tests: long enough to tell a pause from a busy machine."""
 
 
@@ -80,12 +80,16 @@ class Ears:
     def __init__(self, client: Client, *, silence: float = 60.0) -> None:
         self.heard: list[tuple[str, float]] = []
         self.pieces = 0
-        watch = client.watch(PODS, resource_version="1", silence=silence)
+        self.opened = False
+        watch = client.watch(PODS, resource_version="1", silence=silence, on_open=self._open)
         self.task = asyncio.create_task(self._hear(watch))
 
     async def _hear(self, watch: AsyncIterator[WatchEvent]) -> None:
         async for event in watch:
             self.heard.append((event.object["metadata"]["name"], steady()))
+
+    def _open(self) -> None:
+        self.opened = True
 
     def names(self) -> list[str]:
         return [name for name, _ in self.heard]
@@ -98,6 +102,7 @@ class Ears:
 async def test_what_comes_after_a_pause_is_heard_at_once(server: Server) -> None:
     async with server.client(LONG) as client:
         ears = Ears(client)
+        await eventually(lambda: ears.opened)
         for name in ("a", "b"):
             told = steady()
             server.tell(name)

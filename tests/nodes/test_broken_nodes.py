@@ -70,7 +70,8 @@ async def test_a_node_that_dies_for_good_is_left_behind_and_its_zombie_is_harmle
     await world.add_shared_volume("beats")
     sturdy = role(replicas=2, gpus=8, command=["sh", "-c", BEAT], pod=SHORT)
     volume = {"volume": {"claimName": "beats"}}
-    await world.apply(job("sturdy", sturdy, failurePolicy={"maxRestarts": 0}, checkpoint=volume))
+    policy = {"maxRestarts": 0, "restartGracePeriodSeconds": 2}
+    await world.apply(job("sturdy", sturdy, failurePolicy=policy, checkpoint=volume))
     await world.until_phase("sturdy", "Running")
     # The node of the operator itself is spared: how fast a standby takes over is another question.
     lost = next(n for n in nodes_of(world, "sturdy", 0) if n != operator_node(world))

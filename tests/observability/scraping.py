@@ -17,7 +17,8 @@ from aiohttp import web
 
 from dashboardlib.prometheus import Api
 from observability.expressions import RULES
-from support.operator import OperatorProcess, free_port
+from support.operator import OperatorProcess
+from support.ports import free_port
 from support.world import World
 from yardlib.prometheus import Prometheus
 

@@ -6,6 +6,7 @@ Each act ends when what it is about has been seen, in the API or as an alert tha
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,13 @@ from support.world import World
 
 NEVER_STARTS = {"kwok.trainyard.dev/start": "never"}
 AT_ONCE = {"initialSeconds": 0, "maxSeconds": 0}
-QUICK = {"settle_time": "3s", "avoid_time": "1s", "lease_duration": "8s", "renew_deadline": "5s", "retry_period": "1s"}
+QUICK = {
+    "settle_time": "3s",
+    "avoid_time": "1s",
+    "lease_duration": "15s",
+    "renew_deadline": "10s",
+    "retry_period": "1s",
+}
 GANG = 4
 LOADS = {"llm": 0.93, "vision": 0.0}
 
@@ -34,19 +41,22 @@ class Story:
         self.folder = folder
         self.operators: list[OperatorProcess] = []
         self.nodes: list[str] = []
+        self._over = AsyncExitStack()
 
     async def begin(self) -> None:
         """Six nodes of eight GPUs; a leader and a standby, scraped from now on."""
         self.nodes = await self.world.add_nodes(6)
         for name in ("operator-a", "operator-b"):
             self.operators.append(await self.world.operator(name, kubeconfig=str(self.wire.kubeconfig), **QUICK))
+        self._over.push_async_callback(self.gpus.stop)
         await self.gpus.start()
         self.watcher = Watcher(self.folder, self.operators, self.gpus, self.every)
+        self._over.push_async_callback(self.watcher.stop)
         await self.watcher.start()
 
     async def end(self) -> None:
-        await self.watcher.stop()
-        await self.gpus.stop()
+        """Of what has begun."""
+        await self._over.aclose()
 
     async def rest(self) -> None:
         if self.pause:

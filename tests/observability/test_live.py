@@ -29,8 +29,8 @@ MAY_BE_EMPTY = {"Waits for"}
 # One story for all of it: what a test of its own for each act would repeat takes longer than the act.
 async def test_dashboards_show_and_alerts_tell_what_happens(world: World, wire: Wire, tmp_path: Path) -> None:
     story = Story(world, wire, tmp_path)
-    await story.begin()
     try:
+        await story.begin()
         await story.jobs_come()
         await story.some_are_beyond_help()
         await story.one_crashes_again_and_again()
@@ -53,8 +53,8 @@ async def test_panels_show_something_when_a_person_looks(world: World, wire: Wir
     With TRAINYARD_PICTURES the pictures are written there: `TRAINYARD_PICTURES=docs/images` renews the documents'.
     """
     story = Story(world, wire, tmp_path, pause=15, every="2s")
-    await story.begin()
     try:
+        await story.begin()
         await story.jobs_come()
         await story.some_are_beyond_help()
         await asyncio.gather(story.one_crashes_again_and_again(), story.others_come_and_go())

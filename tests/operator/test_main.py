@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from operator_support.child import end, free_port, probe, start, write_kubeconfig
+from operator_support.child import end, probe, start, write_kubeconfig
+from support.ports import free_port
 from trainyard.version import VERSION
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from operator_support.child import end, free_port, probe, start, write_kubeconfig
+from operator_support.child import end, probe, start, write_kubeconfig
 from operator_support.full_cluster import FullCluster
+from support.ports import free_port
 
 PODS, NODES = 10_000, 1_250
 BUDGET_MIB = 150

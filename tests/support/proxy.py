@@ -32,6 +32,7 @@ class Wire:
         self._port = 0
         self._gate = _open_gate()
         self._stalled: list[asyncio.Event] = []
+        self._drops = 0
         self.accepted = 0
         """Connections so far."""
 
@@ -48,6 +49,7 @@ class Wire:
 
     def drop(self) -> None:
         """Every connection ends in the middle of whatever it carries; new ones are welcome."""
+        self._drops += 1
         for client, server in self._open.items():
             client.transport.abort()
             server.transport.abort()
@@ -79,10 +81,15 @@ class Wire:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        drops = self._drops
         try:
             upstream, server = await asyncio.open_connection(*self._target)
         except OSError:
             writer.transport.abort()
+            return
+        if drops != self._drops:  # it was cut while it was being made
+            writer.transport.abort()
+            server.transport.abort()
             return
         self._open[writer] = server
         gate = self._gate

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from kube.fake_api import Answer, FakeApi, answer, events, listing
 from support import world as worlds
-from support.operator import free_port
+from support.ports import free_port
 from support.world import MIRRORED, World
 from support.yard import Cluster
 from trainyard.kube.client import Client

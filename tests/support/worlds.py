@@ -22,9 +22,9 @@ async def judged_world(
     """A world in a namespace of its own. A test that passed must have kept the invariants all along."""
     async with Client(from_kubeconfig(cluster.kubeconfig, None)) as client:
         made = World(cluster, client, namespace or f"t-{uuid4().hex[:8]}", folder)
-        if opened:
-            await made.open()
         try:
+            if opened:
+                await made.open()
             yield made
             await made.seen(PODS)
             await made.seen(TRAINING_JOBS)  # after them: what a pod met with may be its job's doing
