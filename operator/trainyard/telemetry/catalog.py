@@ -273,7 +273,8 @@ CLOSED = _fleet(
     Kind.COUNTER,
     "attempts_closed_total",
     "Attempts closed before their job's end, counted once the cause is settled: at once, or up to `--settle-time` "
-    "after the close of a failed one. Restarts are those of cause ApplicationFailure, Disruption and StartRolledBack.",
+    "after the close of a failed one. Restarts are those of cause ApplicationFailure and Disruption; a StartRolledBack "
+    "is tried again without counting.",
     "namespace",
     "cause",
     "reason",
