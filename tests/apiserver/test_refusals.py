@@ -84,8 +84,9 @@ async def test_nobody_writes_where_pods_of_a_deleted_job_still_do(world: World, 
         await operator.kill()
         await world.operator("another")
     await world.apply(job("new", role(replicas=2), checkpoint=where))
-    await world.until(lambda: waits_for(world, "new", "DirectoryInUse"), "the job to say why")
-    assert "job old, which is over there but has pods left" in world.condition("new", "Placed")["message"]
+    told = "job old, which is over there but has pods left"
+    await world.until(lambda: told in world.condition("new", "Placed").get("message", ""), "the job to say why")
+    assert waits_for(world, "new", "DirectoryInUse") and world.pods("new") == []
     for pod in world.pods("old"):
         await world.delete_pod(pod["metadata"]["name"])
     await world.until_phase("new", "Running")

@@ -14,6 +14,8 @@ from trainyard.kube.resources import LEASES, NODES
 
 Object = dict[str, Any]
 SHORT = {"terminationGracePeriodSeconds": 2}
+BUSY = 5.0
+"""Seconds that a machine which runs the whole cluster may add to what depends on the clock alone."""
 
 
 def nodes_of(world: World, name: str, attempt: int) -> list[str]:
@@ -70,8 +72,7 @@ async def test_a_node_that_dies_for_good_is_left_behind_and_its_zombie_is_harmle
     await world.add_shared_volume("beats")
     sturdy = role(replicas=2, gpus=8, command=["sh", "-c", BEAT], pod=SHORT)
     volume = {"volume": {"claimName": "beats"}}
-    policy = {"maxRestarts": 0, "restartGracePeriodSeconds": 2}
-    await world.apply(job("sturdy", sturdy, failurePolicy=policy, checkpoint=volume))
+    await world.apply(job("sturdy", sturdy, failurePolicy={"maxRestarts": 0}, checkpoint=volume))
     await world.until_phase("sturdy", "Running")
     # The node of the operator itself is spared: how fast a standby takes over is another question.
     lost = next(n for n in nodes_of(world, "sturdy", 0) if n != operator_node(world))
@@ -88,7 +89,7 @@ async def test_a_node_that_dies_for_good_is_left_behind_and_its_zombie_is_harmle
         assert record is not None
         opened = instant(record["metadata"]["creationTimestamp"])
         print(f"\n{how}: next attempt opened {opened - last_heartbeat:.0f} s after the last heartbeat")
-        assert opened - last_heartbeat <= 70
+        assert opened - last_heartbeat <= 70 + BUSY
         await world.until_phase("sturdy", "Running")
         assert lost not in nodes_of(world, "sturdy", 1)
         assert world.status("sturdy")["restarts"]["application"] == 0
