@@ -451,7 +451,7 @@ async def test_a_dry_run_tells_what_pods_ask_for(bench: Bench) -> None:
     assert await probe_roles(bench.hands, bench.begin()) is Outcome.DONE
     probe = bench.begin().snapshot.probe
     assert probe is not None
-    assert (probe.attempt, set(probe.resources)) == (3, {"worker"})
+    assert (probe.attempt, set(probe.resources), probe.priority_class) == (3, {"worker"}, "")
     assert bench.api.written("create", PODS) == []
 
 
@@ -461,7 +461,8 @@ async def test_a_dry_run_tells_where_pods_may_stand_as_admission_leaves_them(
     real = bench.api.create
 
     async def admitted(resource: Any, body: Any, **how: Any) -> Any:
-        more = {"nodeSelector": {"pool": "a"}, "tolerations": [{"key": "gpu", "operator": "Exists"}]}
+        more: dict[str, Any] = {"nodeSelector": {"pool": "a"}, "priorityClassName": "batch"}
+        more["tolerations"] = [{"key": "gpu", "operator": "Exists"}]
         return await real(resource, {**body, "spec": {**body["spec"], **more}}, **how)
 
     monkeypatch.setattr(bench.api, "create", admitted)
@@ -470,6 +471,7 @@ async def test_a_dry_run_tells_where_pods_may_stand_as_admission_leaves_them(
     assert probe is not None
     told = probe.placing["worker"]
     assert told.node_selector == (("pool", "a"),) and told.tolerations == (Toleration("gpu", "Exists", "", ""),)
+    assert probe.priority_class == "batch"
 
 
 @pytest.mark.parametrize(
@@ -502,3 +504,4 @@ async def test_some_refusals_only_mean_that_the_template_is_asked(
     probe = bench.begin().snapshot.probe
     assert probe is not None
     assert (probe.refused_code, probe.estimated, set(probe.resources)) == (0, estimated, {"worker"})
+    assert probe.priority_class is None, "nobody told"

@@ -47,6 +47,10 @@ class TestRoleRequest:
         assert (got.host_ports, got.spread_hosts) == ((8080,), True)
         assert not request(make_job()).spread_hosts
 
+    def test_pods_with_an_active_deadline_of_their_own(self) -> None:
+        assert request(make_job(role(pod={"activeDeadlineSeconds": 60}))).terminating
+        assert not request(make_job(activeDeadlineSeconds=60)).terminating, "it is the job's"
+
     def test_the_derived_port_is_among_them(self) -> None:
         job = make_job(role(pod={"hostNetwork": True}), framework="tensorflow", status={"attempt": 4})
         (port,) = request(job).host_ports

@@ -145,11 +145,9 @@ class TestSmall:
         [
             ({}, {"cpu": 2000, "pods": 5}),
             ({"scopes": ["NotTerminating"]}, {"cpu": 2000, "pods": 5}),
-            ({"scopes": ["NotBestEffort"]}, {"cpu": 2000}),
-            ({"scopes": ["BestEffort"]}, None),
-            ({"scopes": ["Terminating"]}, None),
-            ({"scopes": ["PriorityClass", "BestEffort"]}, None),
-            ({"scopes": ["PriorityClass", "NotBestEffort"]}, {"cpu": 2000}),
+            ({"scopes": ["NotBestEffort"]}, {"cpu": 2000, "pods": 5}),
+            ({"scopes": ["PriorityClass", "Terminating"]}, {"cpu": 2000, "pods": 5}),
+            ({"scopes": ["CrossNamespacePodAffinity"]}, None),
         ],
     )
     def test_quota(self, spec: dict[str, Any], hard: dict[str, int] | None) -> None:
@@ -158,6 +156,7 @@ class TestSmall:
         assert (dict(view.hard) if view else None) == hard
         if view:
             assert dict(view.used).keys() == dict(view.hard).keys()
+            assert view.scopes == {s for s in spec.get("scopes", ()) if s != "PriorityClass"}
 
     @pytest.mark.parametrize(
         "spec, bound",
@@ -178,7 +177,7 @@ class TestSmall:
         view = quota_view({"metadata": SMALL_META, "spec": {"hard": {"pods": "5"}, **spec}})
         assert view is not None
         assert {name for name in ("", "high", "low") if view.binds(name)} == bound
-        assert view.binds(None)
+        assert view.binds(None) is not bool(spec), "nobody knows the class"
 
     def test_a_quota_not_counted_yet_is_known_by_its_spec(self) -> None:
         view = quota_view({"metadata": SMALL_META, "spec": {"hard": {"pods": "5"}}})

@@ -298,9 +298,9 @@ def test_pods_are_placed_where_admission_lets_them_stand() -> None:
     told = Placing((("pool", "a"),), (), (Toleration("gpu", "Exists"),))
     job = make_job().workers(2).probed()
     assert job.probe is not None
-    job.probe = replace(job.probe, placing={"worker": told})
+    job.probe = replace(job.probe, placing={"worker": told}, priority_class="batch")
     request = planned(job).request
-    assert request is not None
+    assert request is not None and request.pod_class == "batch"
     (role,) = request.roles
     assert (role.node_selector, role.tolerations) == (told.node_selector, told.tolerations)
 

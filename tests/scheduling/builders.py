@@ -95,7 +95,9 @@ class Cluster:
     def quota(
         self, name: str, hard: Mapping[str, int], used: Mapping[str, int] | None = None, *classes: ClassTerm
     ) -> Cluster:
-        view = QuotaView("team", name, tuple(sorted(hard.items())), tuple(sorted((used or {}).items())), classes)
+        view = QuotaView(
+            "team", name, tuple(sorted(hard.items())), tuple(sorted((used or {}).items())), classes=classes
+        )
         return self._with(quotas={"team": (*self.snapshot.quotas.get("team", ()), view)})
 
     def claim(self, name: str, *modes: str, volume_nodes: NodeTerms | None = None, **fields: Any) -> Cluster:

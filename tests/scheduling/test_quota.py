@@ -172,7 +172,43 @@ def test_only_jobs_of_the_class_take_a_share_of_its_quota() -> None:
 
     assert granted(decide(with_promises(""), first, second)) == ["b", "c"]
     assert refused(decide(with_promises("high"), first, second)) == {"c": "QuotaExceeded"}
-    assert refused(decide(with_promises(None), first, second)) == {"c": "QuotaExceeded"}, "it may be of that class"
+    assert granted(decide(with_promises(None), first, second)) == ["b", "c"], "nobody knows the class"
+
+
+def test_what_a_dry_run_told_of_the_class_goes_before_what_the_job_names() -> None:
+    """A webhook may give another, and so may a default that cannot be read."""
+    cluster = YARD.priority("high", 0).quota("q", {"pods": 3}, {}, HIGH)
+    gang = make_gang("a").workers(4)
+    assert refused(decide(cluster, gang.having(pod_class="high"))) == {"a": "QuotaExceeded"}
+    assert granted(decide(cluster, gang.having(priority_class="high", pod_class="low"))) == ["a"]
+    none = YARD.quota("q", {"pods": 3}, {}, ClassTerm("DoesNotExist"))
+    assert refused(decide(none, gang)) == {"a": "QuotaExceeded"}
+    blind = Cluster(replace(none.snapshot, unseen=frozenset({"priorityclasses"})))
+    assert granted(decide(blind, gang)) == ["a"], "it may be given one: that is left to the API server"
+    assert refused(decide(blind, gang.having(pod_class=""))) == {"a": "QuotaExceeded"}
+
+
+@pytest.mark.parametrize(
+    ("scope", "bound"),
+    [
+        ("NotTerminating", "plain bare"),
+        ("Terminating", "brief"),
+        ("NotBestEffort", "plain brief"),
+        ("BestEffort", "bare"),
+    ],
+)
+def test_scopes_choose_among_kinds_of_pods(scope: str, bound: str) -> None:
+    cluster = YARD.quota("q", {"pods": 1})
+    (quota,) = cluster.snapshot.quotas["team"]
+    cluster = Cluster(replace(cluster.snapshot, quotas={"team": (replace(quota, scopes=frozenset({scope})),)}))
+    plain = make_gang("plain").role("worker", 2, gpus=1, cpu="1")
+    gangs = {
+        "plain": plain,
+        "bare": make_gang("bare").role("worker", 2, gpus=1).roles_having(resources=((GPU, 1),)),
+        "brief": make_gang("brief").role("worker", 2, gpus=1, cpu="1").roles_having(terminating=True),
+    }
+    told = {name for name, gang in gangs.items() if refused(decide(cluster, gang)) == {name: "QuotaExceeded"}}
+    assert told == set(bound.split())
 
 
 def test_a_waiting_job_keeps_its_share_of_quotas_that_bind_it() -> None:

@@ -137,7 +137,7 @@ class Memory:
                         role.resources,
                         grant.key.namespace,
                         host_ports=ports,
-                        priority_class=request.priority_class,
+                        priority_class=request.priority_class if request.pod_class is None else request.pod_class,
                     )
                 )
         self.grants[grant.uid] = HeldGrant(grant, self._clock() + seconds, tuple(reserved))

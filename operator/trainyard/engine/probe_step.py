@@ -25,11 +25,13 @@ async def probe_roles(hands: Hands, step: Pass) -> Outcome:
     answers = await asyncio.gather(*(_probe(hands, job, name) for name in names))
     told: dict[str, Resources] = {}
     where: dict[str, Placing] = {}
+    classes: set[str | None] = set()
     estimated = False
     refused: tuple[str, ApiError] | None = None
     for name, answer in zip(names, answers, strict=True):
         if not isinstance(answer, ApiError):
             told[name], where[name] = pod_resources(answer), placing(answer)
+            classes.add(answer.get("priorityClassName") or "")
         elif _is_unserved(answer):
             told[name] = hands.manifests.estimate(job, name)
             estimated = True
@@ -39,7 +41,13 @@ async def probe_roles(hands: Hands, step: Pass) -> Outcome:
         elif refused is None:
             refused = name, answer
     result = ProbeResult(
-        job.spec_hash, job.status.attempt, told, where, at=hands.client.clock.now(), estimated=estimated
+        job.spec_hash,
+        job.status.attempt,
+        told,
+        where,
+        classes.pop() if len(classes) == 1 else None,
+        at=hands.client.clock.now(),
+        estimated=estimated,
     )
     if refused is not None:
         role, error = refused

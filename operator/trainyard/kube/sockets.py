@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from aiohttp import AddrInfoType
 
-LOOKS = 1000  # a millisecond apart; a few do
+LOOKS = 500  # a millisecond apart; a few do
 
 
 class Sockets:
@@ -31,13 +31,11 @@ class Sockets:
 
     async def end(self) -> None:
         """Let each reader of those still open meet its end now, and wait until they have closed them."""
-        for left in self._open():
+        left = [made for made in self._made if made.fileno() >= 0]
+        for one in left:
             with suppress(OSError):  # the peer was faster
-                left.shutdown(socket.SHUT_RDWR)
+                one.shutdown(socket.SHUT_RDWR)
         for _ in range(LOOKS):
-            if not self._open():
+            if all(one.fileno() < 0 for one in left):
                 return
             await asyncio.sleep(0.001)
-
-    def _open(self) -> list[socket.socket]:
-        return [made for made in self._made if made.fileno() >= 0]

@@ -66,6 +66,7 @@ def role_request(
         coordinator_ports=coordinator_ports,
         claims_devices=effective.claims_devices,
         spread_hosts=bool(ports) or keeps_apart(affinity, sample["metadata"]["labels"]),
+        terminating=spec.get("activeDeadlineSeconds") is not None,
     )
 
 

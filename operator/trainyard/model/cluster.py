@@ -46,6 +46,8 @@ class RoleRequest:
     """Its accelerators are claimed (dynamic resource allocation), and no node's status shows them."""
     spread_hosts: bool = False
     """At most one pod of the role on a node (host ports, or a required self anti-affinity by hostname)."""
+    terminating: bool = False
+    """Its pods have an active deadline of their own: some quotas count only such, or none of them."""
 
     def ports_of(self, index: int) -> tuple[int, ...]:
         """Ports of its node that a replica takes."""
@@ -84,6 +86,8 @@ class GangRequest:
     roles: tuple[RoleRequest, ...]
     placement: Placement = Placement.BUILTIN
     priority_class: str = ""
+    pod_class: str | None = None
+    """PriorityClass that its pods are really given, by a default or a webhook too; None where no dry run told."""
     required_level: str = ""
     preferred_level: str = ""
     claim: str = ""
@@ -156,7 +160,7 @@ class Reservation:
     """Its pod exists, though on no node yet: quotas count it by themselves."""
     host_ports: tuple[int, ...] = ()
     priority_class: str | None = None
-    """As the job names it, empty where it names none; None where that is not known any more."""
+    """Of its pod, or as the job names it, empty where it names none; None where that is not known any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ class ProbeResult:
     """Role → what one pod really asks for."""
     placing: Mapping[str, Placing] = field(default_factory=dict)
     """Role → on which nodes its pods may really stand; as the template says where a role is missing."""
+    priority_class: str | None = None
+    """What all pods are given; None where that is not known, or roles differ."""
     refused_role: str = ""
     refused_code: int = 0
     """HTTP status of the refusal; 0 where nothing was refused."""

@@ -56,9 +56,8 @@ __all__ = [
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
-_PRIORITY_CLASS = "PriorityClass"  # the one scope of quotas that chooses among jobs
-# A quota of scope NotBestEffort still binds every pod for what makes a pod be of it; the count of pods it does not.
-_NOT_BEST_EFFORT_KEYS = frozenset(("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"))
+_PRIORITY_CLASS = "PriorityClass"
+_KINDS = frozenset(("Terminating", "NotTerminating", "BestEffort", "NotBestEffort"))
 
 
 def node_view(raw: Raw) -> NodeView:
@@ -144,21 +143,20 @@ def record_view(raw: Raw) -> Record:
 
 
 def quota_view(raw: Raw) -> QuotaView | None:
-    """A ResourceQuota as far as it binds the pods of a job; None where its scopes are about others."""
+    """A ResourceQuota; None where it has a scope that cannot be judged from here."""
     meta, spec, status = raw["metadata"], raw.get("spec") or NONE, raw.get("status") or NONE
     selector = (spec.get("scopeSelector") or NONE).get("matchExpressions") or ()
     terms = [*({"scopeName": scope, "operator": "Exists"} for scope in spec.get("scopes") or ()), *selector]
-    scopes = {term.get("scopeName") for term in terms}
-    if not scopes <= {"NotTerminating", "NotBestEffort", _PRIORITY_CLASS}:
+    scopes = frozenset(term.get("scopeName") for term in terms)
+    if not scopes <= {*_KINDS, _PRIORITY_CLASS}:
         return None
     hard, used = status.get("hard") or spec.get("hard") or NONE, status.get("used") or NONE
-    if "NotBestEffort" in scopes:
-        hard = {name: value for name, value in hard.items() if name in _NOT_BEST_EFFORT_KEYS}
     return QuotaView(
         namespace=meta["namespace"],
         name=meta["name"],
         hard=resources(hard),
         used=resources({name: value for name, value in used.items() if name in hard}),
+        scopes=scopes & _KINDS,
         classes=tuple(
             ClassTerm(term["operator"], tuple(term.get("values") or ()))
             for term in terms

@@ -313,18 +313,32 @@ class ClassTerm:
 
 @dataclass(frozen=True, slots=True)
 class QuotaView:
-    """A ResourceQuota that binds all pods of a job, or those of jobs of some PriorityClasses."""
+    """A ResourceQuota that may bind pods of a job."""
 
     namespace: str
     name: str
     hard: Resources
     used: Resources
+    scopes: frozenset[str] = frozenset()
+    """Of Terminating, NotTerminating, BestEffort and NotBestEffort: a pod that it counts is of all of them."""
     classes: tuple[ClassTerm, ...] = ()
     """All must hold of a pod that it counts."""
 
     def binds(self, priority_class: str | None) -> bool:
-        """Whether it counts pods of this class; None where that is not known, and then it does."""
-        return priority_class is None or all(term.holds(priority_class) for term in self.classes)
+        """Whether it counts pods of this class; one that chooses by class counts none whose class is not known."""
+        return not self.classes or (
+            priority_class is not None and all(term.holds(priority_class) for term in self.classes)
+        )
+
+    def counts(self, *, terminating: bool, best_effort: bool) -> bool:
+        """Whether it counts pods that have an active deadline of their own, or ask for no cpu and no memory."""
+        kinds = {
+            "Terminating": terminating,
+            "NotTerminating": not terminating,
+            "BestEffort": best_effort,
+            "NotBestEffort": not best_effort,
+        }
+        return all(kinds[scope] for scope in self.scopes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,6 +282,7 @@ def build_request(now: Situation) -> GangRequest:
         ),
         placement=spec.scheduling.placement,
         priority_class=spec.scheduling.priority_class_name or "",
+        pod_class=_pod_class(now),
         required_level=(topology.required or "") if topology else "",
         preferred_level=(topology.preferred or "") if topology else "",
         claim=claim_name(job),
@@ -335,6 +336,12 @@ def _measured(now: Situation) -> Mapping[str, Resources] | None:
     if record is None or record.spec_hash != now.job.spec_hash:
         return None
     return {role.name: role.resources for role in record.roles}
+
+
+def _pod_class(now: Situation) -> str | None:
+    """PriorityClass of the job's pods, as far as a dry run of this spec has told."""
+    probe = now.snapshot.probe
+    return probe.priority_class if probe is not None and probe.spec_hash == now.job.spec_hash else None
 
 
 def told_placing(now: Situation, role: str) -> Placing | None:

@@ -2,19 +2,20 @@
 
 Grants of the same round are counted as they are given, and so are pods that are promised and not created yet. A job
 that waits for room keeps its share of the quota against those behind it, as it keeps the nodes. Keys that speak of
-limits, storage or other objects are left to the API server, and so are quotas for pods that end by themselves or ask
-for nothing.
+limits, storage or other objects are left to the API server, and so are quotas by PriorityClass where nobody knows the
+class.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from trainyard.api.reasons import Reason
 from trainyard.model.cluster import GangRequest, Reservation
 from trainyard.model.resources import format_amount
-from trainyard.model.views import QuotaView
+from trainyard.model.views import QuotaView, Resources
 from trainyard.scheduling.messages import Obstacle, gang_words
 
 _OBJECTS = "count/pods"
@@ -23,16 +24,39 @@ _PODS = ("pods", _OBJECTS)
 _REQUESTS = "requests."
 
 Needs = dict[str, int]
+_NOTHING: Needs = {"pods": 0}
 
 
-class _Share(NamedTuple):
-    """What pods of one PriorityClass take of the quotas that bind them."""
+class _Pods(NamedTuple):
+    """Some that are alike."""
 
-    priority_class: str | None
-    needs: Needs
+    many: int
+    resources: Resources
+    """Of one."""
+    terminating: bool = False
+    """They have an active deadline of their own."""
 
-    def of(self, quota: QuotaView, key: str) -> int:
-        return counted(key, self.needs) if quota.binds(self.priority_class) else 0
+    @property
+    def best_effort(self) -> bool:
+        """Only these resources count for what Kubernetes calls a pod's quality of service."""
+        return not any(value for name, value in self.resources if name in ("cpu", "memory"))
+
+
+class _Share:
+    """What pods of one PriorityClass take of the quotas that count them."""
+
+    def __init__(self, priority_class: str | None, pods: Iterable[_Pods]) -> None:
+        self._class = priority_class
+        self._pods = tuple(pods)
+        self._whole = _total(self._pods)
+
+    def of(self, quota: QuotaView) -> Needs | None:
+        """None where the quota does not bind them."""
+        if not quota.scopes and not quota.classes:
+            return self._whole
+        if not quota.binds(self._class):
+            return None
+        return _total(p for p in self._pods if quota.counts(terminating=p.terminating, best_effort=p.best_effort))
 
 
 class _Short(NamedTuple):
@@ -49,18 +73,18 @@ class _Short(NamedTuple):
         return self.taken + self.need - self.hard
 
 
-def needs_of(request: GangRequest) -> Needs:
-    """The gang's total by resource, and its number of pods."""
-    total: Needs = {"pods": request.size}
-    for role in request.roles:
-        for name, value in role.resources:
+def _total(pods: Iterable[_Pods]) -> Needs:
+    total: Needs = {"pods": 0}
+    for alike in pods:
+        total["pods"] += alike.many
+        for name, value in alike.resources:
             if name != "pods":
-                total[name] = total.get(name, 0) + value * role.replicas
+                total[name] = total.get(name, 0) + value * alike.many
     return total
 
 
-def counted(key: str, needs: Needs) -> int:
-    """How much of a quota's key the gang takes; 0 for a key that it does not touch."""
+def _counted(key: str, needs: Needs) -> int:
+    """How much of a quota's key they take; 0 for a key that they do not touch."""
     return needs["pods"] if key in _PODS else needs.get(key.removeprefix(_REQUESTS), 0)
 
 
@@ -71,24 +95,31 @@ class Quotas:
         self,
         quotas: Mapping[str, tuple[QuotaView, ...]],
         reservations: Iterable[Reservation] = (),
-        default_class: str = "",
+        default_class: str | None = "",
     ) -> None:
         """Start from what the API server counts as used, and from the pods that it will count once they are created.
-        `default_class` is what pods are given whose job names no PriorityClass."""
+        `default_class` is what pods are given whose job names no PriorityClass; None where that is not known."""
         self._quotas = quotas
         self._default_class = default_class
-        self._granted: dict[str, list[_Share]] = {}
-        for (namespace, named), needs in _promised(quotas, reservations).items():
-            share = _Share(None if named is None else named or default_class, needs)
-            self._granted.setdefault(namespace, []).append(share)
+        self._granted: dict[tuple[str, str], Needs] = {}
+        """By namespace and quota."""
+        for (namespace, named), pods in _promised(quotas, reservations).items():
+            self._grant(namespace, _Share(named if named is None else named or default_class, pods))
         self._waiting: dict[str, list[tuple[GangRequest, _Share]]] = {}
 
     def _share(self, request: GangRequest) -> _Share:
-        return _Share(request.priority_class or self._default_class, needs_of(request))
+        known = request.priority_class or self._default_class if request.pod_class is None else request.pod_class
+        return _Share(known, (_Pods(role.replicas, role.resources, role.terminating) for role in request.roles))
 
     def grant(self, request: GangRequest) -> None:
         if self._quotas.get(request.key.namespace):
-            self._granted.setdefault(request.key.namespace, []).append(self._share(request))
+            self._grant(request.key.namespace, self._share(request))
+
+    def _grant(self, namespace: str, share: _Share) -> None:
+        for quota in self._quotas.get(namespace, ()):
+            taken = self._granted.setdefault((namespace, quota.name), {"pods": 0})
+            for name, value in (share.of(quota) or {}).items():
+                taken[name] = taken.get(name, 0) + value
 
     def wait(self, request: GangRequest) -> None:
         if self._quotas.get(request.key.namespace):
@@ -106,11 +137,8 @@ class Quotas:
     def _short(self, request: GangRequest) -> Iterator[_Short]:
         share = self._share(request)
         for quota in self._quotas.get(request.key.namespace, ()):
-            used = dict(quota.used)
-            for key, hard in quota.hard:
-                need = share.of(quota, key)
-                taken = used.get(key, 0) + self._granted_of(quota, key)
-                if need and taken + need > hard:
+            for key, hard, need, taken in self._asked(quota, share):
+                if taken + need > hard:
                     yield _Short(quota.name, key, need, taken, hard)
 
     def ahead(self, request: GangRequest, passes: Callable[[GangRequest], bool]) -> GangRequest | None:
@@ -120,34 +148,37 @@ class Quotas:
             return None
         share = self._share(request)
         for quota in self._quotas[request.key.namespace]:
-            used = dict(quota.used)
-            for key, hard in quota.hard:
-                need = share.of(quota, key)
-                left = hard - used.get(key, 0) - self._granted_of(quota, key) - need
-                for job, wants in waiting if need else ():
-                    left -= wants.of(quota, key)
+            wanted = [(job, needs) for job, wants in waiting if (needs := wants.of(quota)) is not None]
+            for key, hard, need, taken in self._asked(quota, share):
+                left = hard - taken - need
+                for job, needs in wanted:
+                    left -= _counted(key, needs)
                     if left < 0:
                         return job
         return None
 
-    def _granted_of(self, quota: QuotaView, key: str) -> int:
-        return sum(share.of(quota, key) for share in self._granted.get(quota.namespace, ()))
+    def _asked(self, quota: QuotaView, share: _Share) -> Iterator[tuple[str, int, int, int]]:
+        """Each key that a share takes something of: what is allowed, what is taken now, what is taken already."""
+        needs = share.of(quota)
+        if needs is None:
+            return
+        used, granted = dict(quota.used), self._granted.get((quota.namespace, quota.name), _NOTHING)
+        for key, hard in quota.hard:
+            if need := _counted(key, needs):
+                yield key, hard, need, used.get(key, 0) + _counted(key, granted)
 
 
 def _promised(
     quotas: Mapping[str, tuple[QuotaView, ...]], reservations: Iterable[Reservation]
-) -> Mapping[tuple[str, str | None], Needs]:
-    """By namespace that has quotas, and by the PriorityClass that is named: what promised pods take that do not exist
-    yet."""
-    promised: dict[tuple[str, str | None], Needs] = {}
-    for reservation in reservations:
-        if reservation.created or not quotas.get(reservation.namespace):
-            continue
-        needs = promised.setdefault((reservation.namespace, reservation.priority_class), {"pods": 0})
-        needs["pods"] += 1
-        for name, value in reservation.resources:
-            if name != "pods":
-                needs[name] = needs.get(name, 0) + value
+) -> Mapping[tuple[str, str | None], list[_Pods]]:
+    """By namespace that has quotas, and by PriorityClass: what promised pods take that do not exist yet. A record does
+    not tell whether they have an active deadline of their own."""
+    many = Counter(
+        (r.namespace, r.priority_class, r.resources) for r in reservations if not r.created and quotas.get(r.namespace)
+    )
+    promised: dict[tuple[str, str | None], list[_Pods]] = {}
+    for (namespace, named, resources), count in many.items():
+        promised.setdefault((namespace, named), []).append(_Pods(count, resources))
     return promised
 
 

@@ -36,7 +36,8 @@ class Round:
         self.topology = Topology(cluster.nodes, policy.levels)
         self.filters = Filters(self.topology, policy.owned_nodes)
         self.ledger = Ledger(self.topology, cluster, (role for request in requests for role in request.roles))
-        self.quotas = Quotas(cluster.quotas, cluster.reservations, default_class(cluster))
+        usual = None if "priorityclasses" in cluster.unseen else default_class(cluster)
+        self.quotas = Quotas(cluster.quotas, cluster.reservations, usual)
         self.backfill = Backfill(now, policy.backfill_bound)
         self.binding: list[Key] = list(cluster.binding)
         self._returning: dict[int, set[str]] = {}
