@@ -6,6 +6,7 @@ import re
 
 from support.manifests import job, role
 from support.world import World
+from trainyard.kube.resources import PODS
 
 CRASHING = {"kwok.trainyard.dev/exit-code": "1", "kwok.trainyard.dev/exit-after": "2s"}
 """A trainer that dies two seconds after each start."""
@@ -53,6 +54,7 @@ async def test_disruptions_are_never_charged_however_many(world: World) -> None:
     await world.apply(job("robbed", role(replicas=2), failurePolicy={"maxRestarts": 0}))
     for attempt in range(3):
         await world.until(lambda n=attempt: runs(world, n), f"attempt {attempt} to run")  # type: ignore[misc]
+        await world.seen(PODS)
         await world.delete_pod(world.pods("robbed", attempt)[0]["metadata"]["name"])
     await world.until(lambda: runs(world, 3), "the fourth attempt to run")
     assert world.status("robbed")["restarts"] == {"total": 3, "application": 0, "disruption": 3, "charged": []}

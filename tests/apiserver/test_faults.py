@@ -14,7 +14,7 @@ from trainyard.kube.resources import PODS
 GANG = 6
 QUICK = {"lease_duration": "4s", "renew_deadline": "3s", "retry_period": "500ms"}
 """A Lease that is soon believed in no more."""
-LARGE = 60
+LARGE = 120
 """Takes long enough to create, one by one, for a test to step in between."""
 
 
@@ -210,7 +210,7 @@ async def test_hosts_deleted_by_hand_are_made_again(world: World) -> None:
 
 async def test_quota_that_fills_in_the_middle_of_a_gang_rolls_it_back(world: World) -> None:
     await world.add_nodes(4)
-    await world.set_quota("shared", 100)
+    await world.set_quota("shared", 200)
     operator = await world.operator(create_window="1")
     await world.apply(job("j", role(replicas=LARGE)))
     await world.until(lambda: world.pods("j"), "the first pod")
@@ -224,7 +224,7 @@ async def test_quota_that_fills_in_the_middle_of_a_gang_rolls_it_back(world: Wor
     episode = world.status("j")["episodes"][0]
     assert (episode["cause"], episode["reason"]) == ("StartRolledBack", "QuotaExceeded")
     assert len(world.history.created("Pod")) < LARGE
-    await world.set_quota("shared", 100)
+    await world.set_quota("shared", 200)
     await world.until_phase("j", "Running")
     assert world.status("j")["restarts"] == {"total": 0, "application": 0, "disruption": 0, "charged": []}
 

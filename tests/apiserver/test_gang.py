@@ -23,6 +23,7 @@ def nodes_of(world: World, name: str, attempt: int | None = None) -> list[str]:
 async def until_waiting(world: World, name: str, reason: str) -> str:
     """Returns the message beside the reason."""
     await world.until(lambda: world.condition(name, "Placed").get("reason") == reason, f"{name} to wait: {reason}")
+    await world.seen(PODS)
     return str(world.condition(name, "Placed")["message"])
 
 
@@ -37,7 +38,7 @@ async def test_of_two_gangs_that_do_not_fit_together_one_waits_without_a_pod(wor
     assert world.pods("second") == []
     await world.finish_all("first")
     await world.until_phase("second", "Running")
-    assert world.phase("first") == "Succeeded"
+    await world.until_phase("first", "Succeeded")
 
 
 async def test_two_gangs_applied_at_once_never_hold_each_other(world: World) -> None:

@@ -16,6 +16,7 @@ import yaml
 from apiserver.crd.case_files import load
 from support.world import World
 from support.yard import ROOT
+from trainyard.kube.resources import PODS
 
 Object = dict[str, Any]
 GOOD = load("good")
@@ -65,6 +66,7 @@ async def all_run_and_succeed(world: World, names: list[str]) -> None:
         return not waiting
 
     await world.until(running, f"each of {sorted(names)} to have run", 90)
+    await world.seen(PODS)
     for name in names:
         assert world.status(name)["attempt"] == 0
         await world.finish_all(name)

@@ -8,6 +8,7 @@ import pytest
 
 from support.manifests import job, role
 from support.world import World
+from trainyard.kube.resources import CONFIG_MAPS
 
 Object = dict[str, Any]
 
@@ -38,6 +39,7 @@ async def test_a_gang_runs_to_success_and_leaves_nothing_live(world: World) -> N
 
     await world.finish_all(name)
     await world.until_phase(name, "Succeeded")
+    await world.seen(CONFIG_MAPS)
     assert world.status(name)["roles"][0]["completed"] == "0-2"
     assert world.live(name) == []
     assert world.get("ConfigMap", f"{record['name']}-hosts") is None, "no late pod of the attempt can start"
@@ -146,7 +148,7 @@ async def test_a_job_created_suspended_has_no_pod(world: World) -> None:
 
 
 async def test_the_active_deadline_ends_a_job(world: World) -> None:
-    name = await run(world, job("late", activeDeadlineSeconds=8))
+    name = await run(world, job("late", activeDeadlineSeconds=15))
     await world.until_phase(name, "Failed")
     assert world.condition(name, "Failed")["reason"] == "ActiveDeadlineExceeded"
     assert world.live(name) == []
@@ -169,6 +171,7 @@ async def test_pods_of_a_finished_job_go_as_asked(world: World, clean: str, kept
     for pod in world.pods(name)[1:]:
         await world.annotate(pod["metadata"]["name"], exit_code="0")
     await world.until_phase(name, "Succeeded")
+    await world.seen(CONFIG_MAPS)
     await world.until(lambda: len(world.pods(name)) == kept, f"{kept} pods to be left")
     assert {p["metadata"]["labels"]["trainyard.dev/role"] for p in world.pods(name)} <= {"worker"}
     assert await world.quiet(2) == []

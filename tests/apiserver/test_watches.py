@@ -27,7 +27,7 @@ def mortal() -> Iterator[Cluster]:
     """A control plane of this process alone, whose API server may die."""
     name = own("mortal")
     try:
-        yield simulated_cluster(name)
+        yield simulated_cluster(name, profile="default")  # an outage of the server must not look like dead nodes
     finally:
         run_yard("down", "--name", name)
 

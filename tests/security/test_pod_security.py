@@ -113,6 +113,8 @@ async def refused(world: World, case: Object) -> str:
     try:
         await world.client.create(PODS, body, dry_run=True)
     except Forbidden as error:
+        if "error looking up service account" in error.message:  # the namespace is too young
+            return ""
         assert "violates PodSecurity" in error.message, error.message
         return error.message
     except ApiError as error:

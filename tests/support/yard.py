@@ -74,9 +74,9 @@ def ensure_cluster(name: str, *flags: str) -> Cluster:
     return Cluster(name, run_yard("kubeconfig", "--name", name).strip())
 
 
-def simulated_cluster(name: str, *flags: str) -> Cluster:
-    """A control plane with simulated kubelets, quick to see a node die, that serves our kinds."""
-    found = ensure_cluster(name, "--nodes", "0", "--fake-nodes", "1", "--profile", "fast-timers", *flags)
+def simulated_cluster(name: str, *flags: str, profile: str = "fast-timers") -> Cluster:
+    """A control plane with simulated kubelets that serves our kinds; quick to see a node die, unless told otherwise."""
+    found = ensure_cluster(name, "--nodes", "0", "--fake-nodes", "1", "--profile", profile, *flags)
     apply_crds(found)
     return found
 
