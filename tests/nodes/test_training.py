@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from demolib.story import KILL_TRAINER
+from support.history import Happening
 from support.manifests import job, role
 from support.world import World
 from support.yard import ROOT
@@ -153,7 +154,7 @@ time.sleep(3)
 
 
 async def test_pods_in_their_nodes_network_meet_at_the_derived_port(world: World) -> None:
-    spec = {"hostNetwork": True, "terminationGracePeriodSeconds": 1}
+    spec = {"hostNetwork": True, **SHORT}
     command = ["python3", "-c", MEET]
     hosty = role(replicas=2, gpus=8, image="trainyard.dev/torch:2.6", command=command, pod=spec, processesPerPod=1)
     await world.apply(job("hosty", hosty, framework="torch"))
@@ -175,7 +176,7 @@ async def test_an_image_name_that_cannot_be_right_fails_the_job_at_once(world: W
 async def test_suspended_and_resumed_on_the_same_volume(world: World) -> None:
     await world.add_shared_volume("keep")
     script = "cd $TRAINYARD_CHECKPOINT_DIR/.. && mkdir -p nap && echo $TRAINYARD_ATTEMPT >> nap/log; exec sleep 100000"
-    trainer = role(replicas=1, command=["sh", "-c", script], pod={"terminationGracePeriodSeconds": 1})
+    trainer = role(replicas=1, command=["sh", "-c", script], pod=SHORT)
     await world.apply(job("nap", trainer, checkpoint={"volume": {"claimName": "keep"}}))
     await world.until_phase("nap", "Running")
     await world.patch_job("nap", {"suspend": True})
@@ -189,13 +190,13 @@ async def test_suspended_and_resumed_on_the_same_volume(world: World) -> None:
     )
 
 
-def told_of(world: World, pod: Object) -> list[str]:
-    """Types of the events about it so far."""
-    return [h.type for h in world.history.happenings if h.object["metadata"]["uid"] == pod["metadata"]["uid"]]
+def told_of(world: World, pod: Object) -> list[Happening]:
+    """All that happened to it so far."""
+    return [h for h in world.history.happenings if h.object["metadata"]["uid"] == pod["metadata"]["uid"]]
 
 
 async def test_a_pod_of_a_closed_attempt_can_never_start(world: World) -> None:
-    await world.apply(job("late", role(replicas=2, pod={"terminationGracePeriodSeconds": 1})))
+    await world.apply(job("late", role(replicas=2, pod=SHORT)))
     await world.until_phase("late", "Running")
     pod = world.pods("late")[1]
     await world.delete_pod(pod["metadata"]["name"])
@@ -210,12 +211,11 @@ async def test_a_pod_of_a_closed_attempt_can_never_start(world: World) -> None:
     # As a leader would that was paused between its decision and its request.
     created = await world.apply(copy)
     world.history.latecomers.add(created["metadata"]["uid"])
-    await world.until(lambda: "DELETED" in told_of(world, created), "the late pod to be deleted")
+    await world.until(lambda: any(h.type == "DELETED" for h in told_of(world, created)), "the late pod to be deleted")
     ran = [
         h
-        for h in world.history.happenings
-        if h.object["metadata"]["uid"] == created["metadata"]["uid"]
-        and any("running" in (c.get("state") or {}) for c in h.object.get("status", {}).get("containerStatuses", []))
+        for h in told_of(world, created)
+        if any("running" in (c.get("state") or {}) for c in h.object.get("status", {}).get("containerStatuses", []))
     ]
     assert ran == [], "its hosts are gone, so its kubelet never started it"
     await world.until_phase("late", "Running")
@@ -236,7 +236,7 @@ async def test_a_sidecar_neither_completes_nor_fails_a_replica(world: World) -> 
     side = {"name": "side", "image": "trainyard.dev/busybox:1", "command": ["sh", "-c", "exit 1"]}
     main = {"name": "trainer", "image": "trainyard.dev/busybox:1", "command": ["sh", "-c", "sleep 3; exit 0"]}
     stay = {"name": "stay", "image": "trainyard.dev/busybox:1", "command": ["sleep", "100000"]}
-    pod = {"containers": [side, main, stay], "terminationGracePeriodSeconds": 1}
+    pod = {"containers": [side, main, stay], **SHORT}
     await world.apply(job("side", role(replicas=2, pod=pod)))
     await world.until_phase("side", "Succeeded")
     assert world.status("side")["attempt"] == 0
