@@ -63,6 +63,11 @@ class Release:
     async def uninstall(self) -> str:
         return await self.helm("uninstall", NAME, "-n", self.home, "--wait", "--ignore-not-found")
 
+    async def kubectl(self, *commands: str) -> None:
+        """Commands as they are typed, one after the other."""
+        for command in commands:
+            await asyncio.to_thread(self.cluster.kubectl, *command.split()[1:])
+
     async def older(self) -> Path:
         """The chart as it would have been in an older version, whose operators call themselves by another build."""
         package = self.packages / f"trainyard-{OLDER}.tgz"
@@ -88,6 +93,12 @@ class Release:
         return self.cluster.kubectl(
             "-n", self.home, "logs", "-l", "app.kubernetes.io/component=operator", "--tail=-1"
         ).stdout
+
+
+def removal() -> list[str]:
+    """What the notes of the chart have one type to be rid of jobs, pods and, by the last command, the kind."""
+    _, _, told = chart.texts()["templates/NOTES.txt"].partition("To remove them too")
+    return [line for line in told.splitlines() if line.startswith("kubectl ")]
 
 
 def as_build(name: str) -> Object:

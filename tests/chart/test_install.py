@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chart.release import OPERATOR, Release, as_build
+from chart.release import OPERATOR, Release, as_build, removal
 from support.manifests import job, role
 from support.world import TEST_LABEL, World
 from trainyard.api.constants import ANNOTATION_BUILD
@@ -112,25 +112,23 @@ async def test_it_is_installed_tested_upgraded_and_removed_under_a_running_job(
     await release.uninstall()
     assert left_over(release) == ""
     assert uids(world, "trains") == before, "jobs and their pods stay with the kind, as documented"
-    await asyncio.to_thread(release.cluster.kubectl, "delete", "crd", "trainingjobs.trainyard.dev")
-    await world.until(lambda: not world.pods("trains"), "the pods to go with the kind")
+    await release.kubectl(*removal())
+    await world.until(lambda: not world.pods("trains"), "the pods to go with their job")
 
 
 @pytest.mark.slow
-async def test_a_kind_that_is_not_kept_goes_with_the_release_and_so_do_its_jobs_and_their_pods(
-    world: World, release: Release
-) -> None:
+async def test_a_kind_that_is_not_kept_goes_with_the_release(world: World, release: Release) -> None:
     await release.install(crds={"keep": False})
     await world.open()
     await world.apply(resident("trains"))
     await world.until_phase("trains", "Running")
-    assert world.pods("trains")
+    await release.kubectl(*removal()[:-1])
+    await world.until(lambda: not world.pods("trains"), "the pods to go with their job")
 
     await release.uninstall()
     assert left_over(release) == ""
     get = ("get", "crd", "trainingjobs.trainyard.dev", "--ignore-not-found", "-o", "name")
     await world.poll(lambda: not release.cluster.kubectl(*get).stdout.strip(), "the kind to go")
-    await world.until(lambda: not world.pods("trains"), "the pods to go with the kind")
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from helm_python import HelmError
 
+from chart.release import removal
 from chartlib import chart, schema
 from docs.documents import Document
 from trainyard.api.validation import read_job
@@ -398,6 +399,18 @@ def test_the_notes_show_a_job_that_is_one() -> None:
         job = yaml.safe_load(text)
         read_job(job["metadata"]["name"], job["spec"])
         assert job["metadata"]["namespace"] == (values.get("watchNamespaces") or ["default"])[0]
+
+
+def test_the_notes_and_the_guide_remove_jobs_before_their_kind_by_the_same_commands() -> None:
+    commands = removal()
+    assert [command.split()[1:3] for command in commands] == [
+        ["delete", "trainingjobs"],
+        ["wait", "pods"],
+        ["delete", "crd"],
+    ]
+    guide = (chart.ROOT / "docs/install.md").read_text()
+    assert "".join(f"$ {command}\n" for command in commands) in guide
+    assert "To remove them too" not in chart.texts({"crds": {"keep": False}})["templates/NOTES.txt"]
 
 
 def test_the_tests_job_is_one_and_runs_where_it_is_looked_after() -> None:
