@@ -93,6 +93,27 @@ async def test_killed_while_a_job_finishes(world: World) -> None:
     assert attempt(world) == 0
 
 
+async def test_a_restarted_operator_does_not_miss_a_server_that_had_served_and_is_gone(world: World) -> None:
+    await world.add_nodes(2)
+    operator = await world.operator()
+    await world.apply(job("j", role("ps", 1, completes=False), role("worker", 2)))
+    await world.until_phase("j", "Running")
+    server, worker, other = world.pods("j")
+    await world.annotate(worker["metadata"]["name"], exit_code="0")
+    await world.until(lambda: world.status("j")["roles"][1].get("completed") == "0", "a worker to be counted")
+    await world.annotate(server["metadata"]["name"], exit_code="1")
+    await world.until(lambda: world.status("j")["roles"][0].get("completed") == "0", "the server to be counted too")
+    assert world.status("j")["ready"] == "3/3"
+
+    await operator.kill()
+    await world.delete_pod(server["metadata"]["name"])
+    await world.until(lambda: len(world.pods("j")) == 2, "the server's pod to go")
+    await operator.start()
+    await world.annotate(other["metadata"]["name"], exit_code="0")
+    await world.until_phase("j", "Succeeded")
+    assert attempt(world) == 0
+
+
 async def test_a_restarted_operator_leaves_a_running_gang_alone(world: World) -> None:
     await world.add_nodes(2)
     operator = await world.operator()

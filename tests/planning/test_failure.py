@@ -166,6 +166,10 @@ def test_a_servers_end_is_nothing_once_a_replica_has_completed() -> None:
     at_rest(job)
     at_rest(job.gone(2))
     assert job.status.attempt == 0 and job.status.phase is Phase.RUNNING
+    assert job.status.completed("ps") == {0} and job.status.ready == "3/3"
+    job.collected.clear()  # as for an operator that is started only now
+    at_rest(job)
+    assert job.status.attempt == 0 and job.status.phase is Phase.RUNNING
     assert status_of(planned(job.succeeded(1))).finishing is not None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from builders import JobBuilder
 from trainyard.api.names import pod_name
 from trainyard.api.reasons import Cause, ConditionType, Phase
-from trainyard.model.record import RecordRole
+from trainyard.model.record import Record, RecordRole
 from trainyard.model.status import JobStatus, RoleStatus
 from trainyard.model.views import PodView
 
@@ -53,7 +53,8 @@ def _roles(job: JobBuilder, new: JobStatus) -> Iterator[str]:
         told = next(r for r in new.roles if r.name == role.name)
         pods = _pods(job, role, new.attempt)
         before = job.status.completed(role.name) if job.status.attempt == new.attempt else frozenset()
-        yield from _completed(role, told, pods, before)
+        may_end = _succeeded if role.completes else _ended if _served(record, role, new) else _never
+        yield from _completed(role.name, told, [may_end(last) for _, last in pods], before)
         others = [pair for index, pair in enumerate(pods) if index not in told.completed]
         right = RoleStatus(
             role.name,
@@ -68,17 +69,40 @@ def _roles(job: JobBuilder, new: JobStatus) -> Iterator[str]:
             yield f"{told}, and the pods say {right}"
 
 
-def _completed(
-    role: RecordRole, told: RoleStatus, pods: list[tuple[PodView | None, PodView | None]], before: frozenset[int]
-) -> Iterator[str]:
+def _served(record: Record, server: RecordRole, new: JobStatus) -> bool:
+    """Whether one of those that it serves is told as completed."""
+    trained = [role for role in record.roles if role.completes]
+    own = [role for role in trained if role.framework == server.framework]
+    return any(new.completed(role.name) for role in own or trained)
+
+
+def _never(_: PodView | None) -> bool:
+    return False
+
+
+def _ended(last: PodView | None) -> bool | None:
+    if last is None or not last.exited:
+        return False
+    return None if last.reason else _undisturbed(last)
+
+
+def _succeeded(last: PodView | None) -> bool | None:
+    return _undisturbed(last) if last is not None and last.exited_zero else False
+
+
+def _undisturbed(last: PodView) -> bool | None:
+    """None where somebody may have had a hand in its end, which is left to more careful eyes."""
+    return True if last.deletion is None and last.disruption == "" else None
+
+
+def _completed(name: str, told: RoleStatus, may: list[bool | None], before: frozenset[int]) -> Iterator[str]:
     if not before <= told.completed:
-        yield f"{role.name} {sorted(before - told.completed)} had completed, and that is forgotten"
-    for index, (_, last) in enumerate(pods):
-        calm = last is not None and last.exited_zero and last.deletion is None and last.disruption == ""
-        if role.completes and calm and index not in told.completed:
-            yield f"{role.name} {index} exited 0, and is not told as completed"
-        if index in told.completed - before and not (role.completes and last is not None and last.exited_zero):
-            yield f"{role.name} {index} is told as completed, and its pod does not say so"
+        yield f"{name} {sorted(before - told.completed)} had completed, and that is forgotten"
+    for index, right in enumerate(may):
+        if right is True and index not in told.completed:
+            yield f"{name} {index} ended as it may, and is not told as completed"
+        if right is False and index in told.completed - before:
+            yield f"{name} {index} is told as completed, and its pod does not say so"
 
 
 def _phase(job: JobBuilder, new: JobStatus) -> Iterator[str]:

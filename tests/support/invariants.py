@@ -225,24 +225,29 @@ def _charges(history: History) -> Iterable[str]:
 
 
 def _successes(history: History) -> Iterable[str]:
-    """I9: a replica counts as completed only after its trainer was seen to exit 0 while nobody was deleting or evicting
-    its pod, and is never forgotten; Succeeded only once all completing replicas count."""
+    """I9: a replica counts as completed only after its trainer was seen to exit 0 (a server's, to end) while nobody was
+    deleting or evicting its pod, a server moreover not before another role's, and is never forgotten; Succeeded only
+    once all completing replicas count."""
     exited: set[Seat] = set()
+    ended: set[Seat] = set()
     for moment in _moments(history):
         pod, status, before = moment.happening.object, moment.status, moment.before
-        if moment.happening.kind == "Pod" and _exited_zero(pod) and not _taken_away(pod):
-            exited.add(_seat(pod))
+        if moment.happening.kind == "Pod" and not _taken_away(pod) and (code := _exit_code(pod)) is not None:
+            (ended if code else exited).add(_seat(pod))
         if status is None:
             continue
         where = f"{moment.happening.name} at {moment.happening.version}"
         attempt = status.get("attempt", 0)
         counted = _completed(moment.uid, status)
-        unseen = counted - exited if not history.blind else set()
+        servers = {r["name"] for r in moment.happening.object["spec"]["roles"] if not r.get("completes", True)}
+        served = any(seat[2] not in servers for seat in counted)
+        right = {seat for seat in exited | ended if (served if seat[2] in servers else seat in exited)}
+        unseen = counted - right if not history.blind else set()
         known = _completed(moment.uid, before) if before.get("attempt", 0) == attempt else set()
         for _, _, role, index in sorted(unseen - known):
-            yield f"I9: {where} counts {role} {index} of attempt {attempt}, which was not seen to exit 0 undisturbed"
+            yield f"I9: {where} counts {role} {index} of attempt {attempt}, which was not seen to end as it may"
         for _, _, role, index in sorted(known - counted):
-            yield f"I9: {where} forgot that {role} {index} of attempt {attempt} exited 0"
+            yield f"I9: {where} forgot that {role} {index} of attempt {attempt} had completed"
         if status.get("phase") == "Succeeded" and before.get("phase") != "Succeeded":
             for role in moment.happening.object["spec"]["roles"]:
                 seats = _seats(moment.uid, attempt, role) if role.get("completes", True) else set()
@@ -254,14 +259,15 @@ def _taken_away(pod: Object) -> bool:
     return "deletionTimestamp" in pod["metadata"] or _disrupted(pod)
 
 
-def _exited_zero(pod: Object) -> bool:
+def _exit_code(pod: Object) -> int | None:
+    """Of its trainer; 0 and 1 stand for those of a pod that is over without telling."""
     containers = [c["name"] for c in pod["spec"]["containers"]]
     trainer = "trainer" if "trainer" in containers else containers[0]
     for told in pod.get("status", {}).get("containerStatuses") or []:
         ended = (told.get("state") or {}).get("terminated")
         if told["name"] == trainer and ended:
-            return bool(ended["exitCode"] == 0)
-    return bool(pod.get("status", {}).get("phase") == "Succeeded")
+            return int(ended["exitCode"])
+    return {"Succeeded": 0, "Failed": 1}.get(pod.get("status", {}).get("phase", ""))
 
 
 def _seats(job_uid: str, attempt: int, role: Object) -> set[Seat]:

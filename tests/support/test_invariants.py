@@ -229,6 +229,16 @@ class TestSuccesses:
         made = Made().pod(0, exited(0)).job(attempt=0, roles=completed("0")).job(attempt=1, roles=completed())
         assert breach(made.job(attempt=1, roles=completed("0"))) == "I9"
 
+    def test_i9_a_server_that_did_not_end_after_those_that_it_serves(self) -> None:
+        labels = {
+            f"trainyard.dev/{label}": value for label, value in (("role", "ps"), ("index", "0"), ("attempt", "0"))
+        }
+        server: Object = {"metadata": {"labels": labels}}
+        told = [{"name": "ps", "completed": "0"}]
+        assert breach(Made().pod(0, exited(0)).pod(9, server).job(roles=completed("0") + told)) == "I9"
+        assert breach(Made().pod(0, exited(0)).pod(9, server, exited(1)).job(roles=told)) == "I9"
+        assert Made().pod(0, exited(0)).pod(9, server, exited(1)).job(roles=completed("0") + told).found == []
+
     def test_i9_what_was_counted_is_forgotten(self) -> None:
         made = Made().pod(0, exited(0)).job(roles=completed("0")).pod(0, gone=True)
         assert breach(made.job(roles=completed())) == "I9"

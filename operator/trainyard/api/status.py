@@ -79,7 +79,8 @@ class RoleStatus(StatusModel):
     failed: Pods = 0
     """Pods that failed."""
     completed: Annotated[str, Field(max_length=65536)] = ""
-    """Replicas whose trainer exited 0, as ranges: 0-4,7."""
+    """Replicas whose trainer exited 0, as ranges: 0-4,7. In a role that does not complete: those that ended once a
+    replica that they serve had completed."""
 
 
 class Restarts(StatusModel):

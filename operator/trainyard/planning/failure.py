@@ -12,12 +12,7 @@ from dataclasses import dataclass, replace
 from trainyard.api.reasons import Cause, Reason
 from trainyard.model.status import Episode
 from trainyard.model.views import PodPhase, PodView
-from trainyard.planning.situation import Member, Situation
-
-_BY_KUBELET = frozenset(
-    {"Evicted", "NodeShutdown", "Shutdown", "Terminated", "NodeLost", "Preempting", "ContainerStatusUnknown"}
-)
-"""status.reason of pods that the kubelet ended for its node's sake."""
+from trainyard.planning.situation import BY_KUBELET, Member, Situation
 
 _OUTPUT_LIMIT = 512
 _SIGNALS = {
@@ -76,8 +71,6 @@ def _judge(now: Situation, member: Member) -> Verdict | None:
     if pod is None:
         return _lost(now, member) if now.status.gang_created else None
     exited = pod.exited
-    if exited and pod.calm and pod.reason not in _BY_KUBELET and now.has_served(member.role):
-        return None
     verdict = _disrupted(now, member, pod, exited)
     if verdict is None and exited:
         verdict = _ended(now, member, pod)
@@ -94,7 +87,7 @@ def _lost(now: Situation, member: Member) -> Verdict:
 
 def _disrupted(now: Situation, member: Member, pod: PodView, exited: bool) -> Verdict | None:
     """Evidence that the infrastructure, or a person, took the pod."""
-    if pod.reason in _BY_KUBELET and pod.phase is PodPhase.FAILED:
+    if pod.reason in BY_KUBELET and pod.phase is PodPhase.FAILED:
         text = f"pod {pod.name} was ended by the kubelet of {pod.node}: {pod.reason}"
         return _verdict(member, Cause.DISRUPTION, Reason.EVICTED, text)
     if pod.disruption and (exited or pod.deletion is not None):

@@ -24,6 +24,11 @@ SHAKEN = 120.0
 """So many seconds after silent nodes were doubted, failures are still put down to them: a node that was switched off
 and on answers before its kubelet tells what became of its pods."""
 
+BY_KUBELET = frozenset(
+    {"Evicted", "NodeShutdown", "Shutdown", "Terminated", "NodeLost", "Preempting", "ContainerStatusUnknown"}
+)
+"""status.reason of pods that the kubelet ended for its node's sake."""
+
 
 @dataclass(slots=True, eq=False)
 class Member:
@@ -41,7 +46,7 @@ class Member:
     last: PodView | None
     """Its pod, or where that is gone, the last state of it."""
     done: bool
-    """Its trainer exited 0 while nobody was deleting or evicting it."""
+    """It ended as it may, while nobody was deleting or evicting it: by exit 0, or after it had served."""
 
     @property
     def place(self) -> str:
@@ -161,6 +166,7 @@ class Situation:
                 last = pod or gone.get(name)
                 done = index in remembered or (role.completes and _succeeded(last))
                 members.append(Member(rank, role, index, record.nodes[rank], name, pod, last, done))
+        _let_servers_end(members)
         return tuple(members)
 
     @cached_property
@@ -171,21 +177,6 @@ class Situation:
     def all_done(self) -> bool:
         completing = [m for m in self.members if m.role.completes]
         return bool(completing) and all(m.done for m in completing)
-
-    @cached_property
-    def _completing(self) -> dict[str, bool]:
-        """By world that completes: whether one of its completing replicas is done."""
-        found: dict[str, bool] = {}
-        for member in self.members:
-            if member.role.completes:
-                found[member.role.framework] = found.get(member.role.framework, False) or member.done
-        return found
-
-    def has_served(self, role: RecordRole) -> bool:
-        """A server may end: a replica of those that it serves is done. Of its own world, unless none of that
-        completes."""
-        worlds = self._completing
-        return not role.completes and worlds.get(role.framework, any(worlds.values()))
 
     @cached_property
     def all_started(self) -> bool:
@@ -316,6 +307,22 @@ class Situation:
     def dead_names(self) -> tuple[str, ...]:
         pods = (*self.snapshot.pods, *self.snapshot.strangers)
         return tuple(sorted(p.name for p in pods if p.uid in self.dead))
+
+
+def _let_servers_end(members: Iterable[Member]) -> None:
+    """A server that ended is done, whatever its code, once a replica of those that it serves is: of its own world,
+    unless none of that completes. Others may still need it, so one that was taken away is not done. Told in the status
+    as completed, it is no lost pod to an operator that starts when it is gone."""
+    worlds: dict[str, bool] = {}
+    for member in members:
+        if member.role.completes:
+            worlds[member.role.framework] = worlds.get(member.role.framework, False) or member.done
+    anybody = any(worlds.values())
+    for member in members:
+        pod = member.last
+        if member.role.completes or pod is None or not worlds.get(member.role.framework, anybody):
+            continue
+        member.done = member.done or (pod.exited and pod.calm and pod.reason not in BY_KUBELET)
 
 
 def _succeeded(pod: PodView | None) -> bool:

@@ -174,7 +174,7 @@ def _role(name: str, members: list[Member]) -> RoleStatus:
         scheduled=sum(1 for m in created if m.bound),
         ready=sum(1 for m in created if not m.done and m.pod is not None and m.pod.ready),
         failed=sum(1 for pod in busy if pod.exited),
-        completed=frozenset(m.index for m in created if m.done and m.role.completes),
+        completed=frozenset(m.index for m in created if m.done),
     )
 
 
