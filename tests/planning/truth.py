@@ -53,8 +53,8 @@ def _roles(job: JobBuilder, new: JobStatus) -> Iterator[str]:
         told = next(r for r in new.roles if r.name == role.name)
         pods = _pods(job, role, new.attempt)
         before = job.status.completed(role.name) if job.status.attempt == new.attempt else frozenset()
-        may_end = _succeeded if role.completes else _ended if _served(record, role, new) else _never
-        yield from _completed(role.name, told, [may_end(last) for _, last in pods], before)
+        served = _served(record, role, new)
+        yield from _completed(role.name, told, [_ended_well(role, served, last) for _, last in pods], before)
         others = [pair for index, pair in enumerate(pods) if index not in told.completed]
         right = RoleStatus(
             role.name,
@@ -76,29 +76,18 @@ def _served(record: Record, server: RecordRole, new: JobStatus) -> bool:
     return any(new.completed(role.name) for role in own or trained)
 
 
-def _never(_: PodView | None) -> bool:
-    return False
-
-
-def _ended(last: PodView | None) -> bool | None:
-    if last is None or not last.exited:
-        return False
-    return None if last.reason else _undisturbed(last)
-
-
-def _succeeded(last: PodView | None) -> bool | None:
-    return _undisturbed(last) if last is not None and last.exited_zero else False
-
-
-def _undisturbed(last: PodView) -> bool | None:
+def _ended_well(role: RecordRole, served: bool, last: PodView | None) -> bool | None:
     """None where somebody may have had a hand in its end, which is left to more careful eyes."""
-    return True if last.deletion is None and last.disruption == "" else None
+    if last is None or not (last.exited_zero if role.completes else served and last.exited):
+        return False
+    helped = last.deletion is not None or last.disruption or (last.reason and not role.completes)
+    return None if helped else True
 
 
-def _completed(name: str, told: RoleStatus, may: list[bool | None], before: frozenset[int]) -> Iterator[str]:
+def _completed(name: str, told: RoleStatus, well: list[bool | None], before: frozenset[int]) -> Iterator[str]:
     if not before <= told.completed:
         yield f"{name} {sorted(before - told.completed)} had completed, and that is forgotten"
-    for index, right in enumerate(may):
+    for index, right in enumerate(well):
         if right is True and index not in told.completed:
             yield f"{name} {index} ended as it may, and is not told as completed"
         if right is False and index in told.completed - before:

@@ -233,7 +233,9 @@ def _successes(history: History) -> Iterable[str]:
     for moment in _moments(history):
         pod, status, before = moment.happening.object, moment.status, moment.before
         if moment.happening.kind == "Pod" and not _taken_away(pod) and (code := _exit_code(pod)) is not None:
-            (ended if code else exited).add(_seat(pod))
+            ended.add(_seat(pod))
+            if code == 0:
+                exited.add(_seat(pod))
         if status is None:
             continue
         where = f"{moment.happening.name} at {moment.happening.version}"
@@ -241,11 +243,12 @@ def _successes(history: History) -> Iterable[str]:
         counted = _completed(moment.uid, status)
         servers = {r["name"] for r in moment.happening.object["spec"]["roles"] if not r.get("completes", True)}
         served = any(seat[2] not in servers for seat in counted)
-        right = {seat for seat in exited | ended if (served if seat[2] in servers else seat in exited)}
-        unseen = counted - right if not history.blind else set()
         known = _completed(moment.uid, before) if before.get("attempt", 0) == attempt else set()
-        for _, _, role, index in sorted(unseen - known):
-            yield f"I9: {where} counts {role} {index} of attempt {attempt}, which was not seen to end as it may"
+        told = set() if history.blind else counted - known
+        for seat in sorted(told):
+            if seat in ended and (served if seat[2] in servers else seat in exited):
+                continue
+            yield f"I9: {where} counts {seat[2]} {seat[3]} of attempt {attempt}, which was not seen to end as it may"
         for _, _, role, index in sorted(known - counted):
             yield f"I9: {where} forgot that {role} {index} of attempt {attempt} had completed"
         if status.get("phase") == "Succeeded" and before.get("phase") != "Succeeded":

@@ -5,7 +5,7 @@ Answers questions about the snapshot; decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -309,20 +309,24 @@ class Situation:
         return tuple(sorted(p.name for p in pods if p.uid in self.dead))
 
 
-def _let_servers_end(members: Iterable[Member]) -> None:
+def _let_servers_end(members: Sequence[Member]) -> None:
     """A server that ended is done, whatever its code, once a replica of those that it serves is: of its own world,
     unless none of that completes. Others may still need it, so one that was taken away is not done. Told in the status
     as completed, it is no lost pod to an operator that starts when it is gone."""
-    worlds: dict[str, bool] = {}
-    for member in members:
-        if member.role.completes:
-            worlds[member.role.framework] = worlds.get(member.role.framework, False) or member.done
-    anybody = any(worlds.values())
-    for member in members:
-        pod = member.last
-        if member.role.completes or pod is None or not worlds.get(member.role.framework, anybody):
-            continue
-        member.done = member.done or (pod.exited and pod.calm and pod.reason not in BY_KUBELET)
+    ended = [m for m in members if not m.role.completes and m.last is not None and _ended_by_itself(m.last)]
+    if not ended:  # as in nearly every pass, and gangs may be large
+        return
+    trainers = [m for m in members if m.role.completes]
+    worlds = {m.role.framework for m in trainers}
+    served = {m.role.framework for m in trainers if m.done}
+    for member in ended:
+        world = member.role.framework
+        if world in served or (served and world not in worlds):
+            member.done = True
+
+
+def _ended_by_itself(pod: PodView) -> bool:
+    return pod.exited and pod.calm and pod.reason not in BY_KUBELET
 
 
 def _succeeded(pod: PodView | None) -> bool:
